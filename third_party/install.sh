@@ -1,0 +1,62 @@
+#!/bin/sh
+# Installs what Junto needs, from the packages of Debian 12, Ubuntu 23.04 and later:
+#   third_party/install.sh [build] [tests] [bench]       build alone when nothing is named
+# Nothing is fetched when all of it is there already.
+set -eu
+
+build="cmake ninja-build pkg-config g++ libhwy-dev libpcre2-dev libutf8proc-dev
+  libcli11-dev"
+tests="catch2 libeigen3-dev clang-14 libclang-rt-14-dev clang-format-14 binutils ccache"
+bench="libbenchmark-dev libdnnl-dev"
+
+fail() {
+  printf 'install.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+wanted=
+for set in "${@:-build}"; do
+  case $set in
+    build) wanted="$wanted $build" ;;
+    tests) wanted="$wanted $tests" ;;
+    bench) wanted="$wanted $bench" ;;
+    *) fail "no set of packages is called '$set': build, tests and bench are" ;;
+  esac
+done
+
+command -v apt-get > /dev/null && command -v dpkg-query > /dev/null ||
+  fail "apt-get is not here. Please install the equivalents of:" $wanted
+
+missing=
+for package in $wanted; do
+  state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2> /dev/null || true)
+  case $state in
+    ii*) ;;
+    *) missing="$missing $package" ;;
+  esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+  as_root=
+elif command -v sudo > /dev/null; then
+  as_root=sudo
+else
+  fail "neither root nor sudo. Please have these installed:" $missing
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 \
+    -o DPkg::Lock::Timeout=120 "$@" > "$log" 2>&1
+}
+
+echo "installing:$missing"
+for attempt in 1 2 3; do
+  # shellcheck disable=SC2086 # a list of words
+  if apt update && apt install --no-install-recommends $missing; then exit 0; fi
+  [ "$attempt" = 3 ] || sleep $((attempt * 5))
+done
+cat "$log" >&2
+fail "apt-get could not install:$missing"
