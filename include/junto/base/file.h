@@ -1,0 +1,64 @@
+// File: positional, re-entrant reads, wherever the bytes are: a disk, a package, memory.
+#ifndef JUNTO_BASE_FILE_H_
+#define JUNTO_BASE_FILE_H_
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "junto/base/checked.h"
+#include "junto/base/memory.h"
+#include "junto/base/status.h"
+
+namespace junto {
+
+class File {
+ public:
+  virtual ~File() = default;
+  virtual uint64_t size() const = 0;
+
+  // Reads exactly `size` bytes at `offset`; anything less is E_IO. May run on many threads at once.
+  virtual Status ReadAt(uint64_t offset, void* dst, size_t size) = 0;
+
+  // The bytes in place, or nullptr where the file cannot be mapped (the caller then reads). A
+  // mapping may start at any address and lives until Unmap.
+  virtual const void* Map(uint64_t /*offset*/, size_t /*size*/) { return nullptr; }
+  virtual void Unmap(const void* /*p*/, size_t /*size*/) {}
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  // `name` is UTF-8 and only the file system interprets it. Throws OutOfMemory.
+  virtual Status Open(std::string_view name, Memory* memory, Owned<File>* file) = 0;
+};
+
+// Bytes that the caller keeps alive.
+class MemoryFile final : public File {
+ public:
+  MemoryFile(const void* data, uint64_t size)
+      : data_(static_cast<const uint8_t*>(data)), size_(size) {}
+
+  uint64_t size() const override { return size_; }
+  Status ReadAt(uint64_t offset, void* dst, size_t size) override {
+    if (!RangeFits(offset, size, size_)) {
+      return Status::Make(Code::kIo, "read of %llu bytes at %llu passes the end at %llu",
+                          static_cast<unsigned long long>(size),
+                          static_cast<unsigned long long>(offset),
+                          static_cast<unsigned long long>(size_));
+    }
+    if (size != 0) std::memcpy(dst, data_ + offset, size);
+    return Status();
+  }
+  const void* Map(uint64_t offset, size_t size) override {
+    return RangeFits(offset, size, size_) ? data_ + offset : nullptr;
+  }
+
+ private:
+  const uint8_t* data_;
+  uint64_t size_;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_BASE_FILE_H_
