@@ -1,0 +1,460 @@
+// Matrix times rows, for every panel format. The order of summation is fixed (docs/numerics.md):
+// within a block exact integers, across blocks ascending f32 fma into one accumulator per output;
+// float formats fma along k. So one row or a thousand, narrow vectors or wide, give the same bits.
+#include "junto/kernels/targets.h"
+#if defined(JUNTO_KERNELS_MATMUL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef JUNTO_KERNELS_MATMUL_INL_H_
+#undef JUNTO_KERNELS_MATMUL_INL_H_
+#else
+#define JUNTO_KERNELS_MATMUL_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+#include "junto/kernels/dot-inl.h"
+#include "junto/kernels/kernels.h"
+#include "junto/quant/pack.h"
+#include "junto/quant/transcode.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace junto {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Sums of one panel for up to kRows input rows: [kRows][8].
+template <int kRows>
+using PanelSums = float[kRows][kPanelRows];
+
+#if HWY_TARGET == HWY_SCALAR
+
+// Fallback without vectors: one row of the panel at a time, through the packed format's definition.
+template <class XOf>
+void PanelPlain(const PanelMatrix& w, const uint8_t* panel, int rows, XOf x_of, float (*sums)[8]) {
+  const PanelTraits& traits = TraitsOf(w.format);
+  for (uint32_t lane = 0; lane < kPanelRows; ++lane) {
+    for (int t = 0; t < rows; ++t) {
+      float sum = 0.0f;
+      if (!IsQuantised(w.format)) {
+        const uint32_t size = transcode::FloatSize(w.format);
+        const float* x = static_cast<const float*>(x_of(t));
+        for (uint64_t k = 0; k < w.columns; ++k) {
+          sum +=
+              transcode::ValueOfBits(
+                  transcode::LoadBits(panel + (k * kPanelRows + lane) * size, w.format), w.format) *
+              x[k];
+        }
+        sums[t][lane] = sum;
+        continue;
+      }
+      const ActivationBlock* x = static_cast<const ActivationBlock*>(x_of(t));
+      for (uint64_t b = 0; b < w.columns / kBlockColumns; ++b) {
+        const WeightBlock block = ExtractBlock(panel, w.format, b, lane);
+        WeightBlock unit = block;  // the integer codes alone
+        unit.scale = w.format == PanelFormat::kT4E8 ? 128 : 0x3C00;
+        unit.minimum = 0;
+        float codes[kBlockColumns];
+        EvaluateBlock(unit, w.format, w.table, codes);
+        int32_t dot = 0;
+        for (uint32_t k = 0; k < kBlockColumns; ++k) {
+          dot += static_cast<int32_t>(codes[k]) * x[b].q[k];
+        }
+        const float scale = w.format == PanelFormat::kT4E8
+                                ? FloatFromE8M0Half(static_cast<uint8_t>(block.scale))
+                                : FloatFromHalf(block.scale);
+        sum += static_cast<float>(dot) * (scale * x[b].scale);
+        if (!traits.minimum) continue;
+        const float minimum = FloatFromHalf(block.minimum);
+        if (traits.halves) {
+          for (int h = 0; h < 2; ++h) {
+            sum -= minimum * static_cast<float>(block.sub_minimum[h]) *
+                   (static_cast<float>(x[b].half_sum[h]) * x[b].scale);
+          }
+        } else {
+          sum -= minimum * static_cast<float>(block.sub_minimum[0]) * x[b].scaled_sum;
+        }
+      }
+      sums[t][lane] = sum;
+    }
+  }
+}
+
+#else  // HWY_TARGET != HWY_SCALAR
+
+// The codes of 16 columns as Dot16 takes them. kTable is used by 4-bit table formats.
+template <Codes kCodes>
+struct CodeReader;
+
+template <>
+struct CodeReader<Codes::kTable4> {
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8 table,
+                              VecU8* w) {
+    const PanelU8 d8;
+    const hn::Repartition<uint16_t, PanelU8> d16;
+    const auto mask = hn::Set(d8, 15);
+    for (int i = 0; i < 4; ++i) {
+      auto pairs = hn::LoadU(d8, codes + 32 * i + lane_bytes);
+      if (half == 1) pairs = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
+      w[i] = hn::TableLookupBytes(table, hn::And(pairs, mask));
+    }
+  }
+};
+
+// The nibbles of 16 columns without a table.
+HWY_INLINE void ReadNibbles(const uint8_t* codes, size_t lane_bytes, int half, VecU8* w) {
+  const PanelU8 d8;
+  const hn::Repartition<uint16_t, PanelU8> d16;
+  const auto mask = hn::Set(d8, 15);
+  for (int i = 0; i < 4; ++i) {
+    auto pairs = hn::LoadU(d8, codes + 32 * i + lane_bytes);
+    if (half == 1) pairs = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
+    w[i] = hn::And(pairs, mask);
+  }
+}
+
+template <>
+struct CodeReader<Codes::kUnsigned4> {
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
+    ReadNibbles(codes, lane_bytes, half, w);
+  }
+};
+
+// Moves bits kFrom.. of every byte to bits 4.. and keeps those of kMask.
+template <int kFrom, int kMask>
+HWY_INLINE VecU8 HighBits(VecU8 plane) {
+  const PanelU8 d8;
+  const hn::Repartition<uint16_t, PanelU8> d16;
+  auto bits = hn::BitCast(d16, plane);
+  if constexpr (kFrom < 4) bits = hn::ShiftLeft<4 - kFrom>(bits);
+  if constexpr (kFrom > 4) bits = hn::ShiftRight<kFrom - 4>(bits);
+  return hn::And(hn::BitCast(d8, bits), hn::Set(d8, kMask));
+}
+
+template <>
+struct CodeReader<Codes::kUnsigned5> {
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
+    ReadNibbles(codes, lane_bytes, half, w);
+    const auto plane = hn::LoadU(PanelU8(), codes + 128 + lane_bytes);
+    if (half == 0) {
+      w[0] = hn::Or(w[0], HighBits<0, 16>(plane));
+      w[1] = hn::Or(w[1], HighBits<1, 16>(plane));
+      w[2] = hn::Or(w[2], HighBits<2, 16>(plane));
+      w[3] = hn::Or(w[3], HighBits<3, 16>(plane));
+    } else {
+      w[0] = hn::Or(w[0], HighBits<4, 16>(plane));
+      w[1] = hn::Or(w[1], HighBits<5, 16>(plane));
+      w[2] = hn::Or(w[2], HighBits<6, 16>(plane));
+      w[3] = hn::Or(w[3], HighBits<7, 16>(plane));
+    }
+  }
+};
+
+template <>
+struct CodeReader<Codes::kUnsigned6> {
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
+    ReadNibbles(codes, lane_bytes, half, w);
+    const auto plane = hn::LoadU(PanelU8(), codes + 128 + 32 * half + lane_bytes);
+    w[0] = hn::Or(w[0], HighBits<0, 48>(plane));
+    w[1] = hn::Or(w[1], HighBits<2, 48>(plane));
+    w[2] = hn::Or(w[2], HighBits<4, 48>(plane));
+    w[3] = hn::Or(w[3], HighBits<6, 48>(plane));
+  }
+};
+
+template <>
+struct CodeReader<Codes::kSigned8> {
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
+    for (int i = 0; i < 4; ++i) {
+      w[i] = hn::LoadU(PanelU8(), codes + 128 * half + 32 * i + lane_bytes);
+    }
+  }
+};
+
+// Largest code that Dot16 sees and what has been added to it, per format. Tables are biased to be
+// unsigned where the bound allows.
+constexpr int MaxCode(Codes codes, CodeTable table) {
+  switch (codes) {
+    case Codes::kTable4:
+      return table == CodeTable::kMxfp4 ? 24 : table == CodeTable::kQ40 ? 15 : kSignedCodes;
+    case Codes::kUnsigned4:
+      return 15;
+    case Codes::kUnsigned5:
+      return 31;
+    case Codes::kUnsigned6:
+      return 63;
+    default:
+      return kSignedCodes;
+  }
+}
+constexpr int CodeBias(PanelFormat format, CodeTable table) {
+  if (TraitsOf(format).codes != Codes::kTable4) return TraitsOf(format).offset;
+  return table == CodeTable::kMxfp4 ? 12 : table == CodeTable::kQ40 ? 8 : 0;
+}
+
+template <CodeTable kTable>
+HWY_INLINE VecU8 BiasedTable() {
+  alignas(16) uint8_t biased[16];
+  for (int i = 0; i < 16; ++i) {
+    biased[i] = static_cast<uint8_t>(kCodeTables[static_cast<int>(kTable)][i] +
+                                     CodeBias(PanelFormat::kT4H, kTable));
+  }
+  return hn::LoadDup128(PanelU8(), biased);
+}
+
+// The half-precision numbers at p, one per row.
+HWY_INLINE VecF32 LoadHalves(const uint8_t* p, size_t lane) {
+  const hn::Rebind<hwy::float16_t, PanelF32> d16;
+  return hn::PromoteTo(PanelF32(),
+                       hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p) + lane));
+}
+
+// 2^(e - 128) per row, subnormal results included.
+HWY_INLINE VecF32 LoadE8M0(const uint8_t* p, size_t lane) {
+  const PanelI32 d;
+  const auto e = hn::PromoteTo(d, hn::LoadU(hn::Rebind<uint8_t, PanelI32>(), p + lane));
+  const auto normal = hn::ShiftLeft<23>(hn::Sub(e, hn::Set(d, 1)));
+  const auto tiny = hn::ShiftLeft<21>(hn::Add(e, hn::Set(d, 1)));  // 0 -> 2^21, 1 -> 2^22
+  return hn::BitCast(PanelF32(), hn::IfThenElse(hn::Lt(e, hn::Set(d, 2)), tiny, normal));
+}
+
+// Small integers below a two-level scale: T is int8_t for scales, uint8_t for minima. kHalves: two
+// per row, of which `half` is taken.
+template <class T, bool kHalves>
+HWY_INLINE VecI32 LoadSub(const uint8_t* p, size_t lane, int half) {
+  const PanelI32 d;
+  if constexpr (kHalves) {
+    const hn::Repartition<int16_t, PanelI32> d16;
+    const auto pairs =
+        hn::BitCast(d, hn::PromoteTo(d16, hn::LoadU(hn::Rebind<T, decltype(d16)>(),
+                                                    reinterpret_cast<const T*>(p) + 2 * lane)));
+    return half == 0 ? hn::ShiftRight<16>(hn::ShiftLeft<16>(pairs)) : hn::ShiftRight<16>(pairs);
+  } else {
+    return hn::PromoteTo(
+        d, hn::LoadU(hn::Rebind<T, PanelI32>(), reinterpret_cast<const T*>(p) + lane));
+  }
+}
+
+// One panel, kRows input rows. x_of(t) is the t-th row's ActivationBlocks.
+template <PanelFormat kFormat, CodeTable kTable, int kRows, class XOf>
+HWY_INLINE void PanelQuantised(const PanelMatrix& w, const uint8_t* panel, XOf x_of,
+                               PanelSums<kRows>& sums) {
+  constexpr PanelTraits kTraits = TraitsOf(kFormat);
+  constexpr PanelLayout kLayout = LayoutOf(kFormat);
+  constexpr int kMax = MaxCode(kTraits.codes, kTable);
+  constexpr int kBias = CodeBias(kFormat, kTable);
+  constexpr uint32_t kScaleSub = (kTraits.halves ? 2 : 1) * kPanelRows;
+  const PanelF32 df;
+  const PanelI32 di;
+  const uint64_t blocks = w.columns / kBlockColumns;
+  const ActivationBlock* x[kRows];
+  for (int t = 0; t < kRows; ++t) x[t] = static_cast<const ActivationBlock*>(x_of(t));
+  const VecU8 table = BiasedTable<kTable>();
+
+  for (size_t lane = 0; lane < kPanelRows; lane += hn::Lanes(df)) {
+    VecF32 acc[kRows];
+    for (int t = 0; t < kRows; ++t) acc[t] = hn::Zero(df);
+    const uint8_t* p = panel;
+    VecF32 scale = hn::Zero(df);
+    VecF32 minimum = hn::Zero(df);
+    for (uint64_t b = 0; b < blocks; ++b) {
+      hwy::Prefetch(p + 2048);
+      hwy::Prefetch(p + 2112);
+      const uint8_t* scales = p;
+      if constexpr (kTraits.two_level) {
+        if (b % 8 == 0) {
+          scale = LoadHalves(p, lane);
+          if constexpr (kTraits.minimum) minimum = LoadHalves(p + 16, lane);
+          p += kLayout.header_bytes;
+          scales = p;
+        }
+      } else if constexpr (kFormat == PanelFormat::kT4E8) {
+        scale = LoadE8M0(p, lane);
+      } else {
+        scale = LoadHalves(p, lane);
+        if constexpr (kTraits.minimum) minimum = LoadHalves(p + 16, lane);
+      }
+      const uint8_t* codes = scales + kLayout.scale_bytes;
+      p = codes + kLayout.code_bytes;
+
+      VecI32 dot[kRows];
+      for (int half = 0; half < 2; ++half) {
+        VecU8 code[4];
+        CodeReader<kTraits.codes>::Read(codes, 4 * lane, half, table, code);
+        VecI32 sub = hn::Zero(di);
+        if constexpr (kTraits.halves) sub = LoadSub<int8_t, true>(scales, lane, half);
+        for (int t = 0; t < kRows; ++t) {
+          const VecI32 start = hn::Set(di, -kBias * x[t][b].half_sum[half]);
+          if constexpr (kTraits.halves) {
+            const VecI32 part = hn::Mul(Dot16<kMax>(code, x[t][b].q + 16 * half, start), sub);
+            dot[t] = half == 0 ? part : hn::Add(dot[t], part);
+          } else {
+            const VecI32 sum = half == 0 ? start : hn::Add(dot[t], start);
+            dot[t] = Dot16<kMax>(code, x[t][b].q + 16 * half, sum);
+          }
+        }
+      }
+      if constexpr (kTraits.two_level && !kTraits.halves) {
+        const VecI32 sub = LoadSub<int8_t, false>(scales, lane, 0);
+        for (int t = 0; t < kRows; ++t) dot[t] = hn::Mul(dot[t], sub);
+      }
+      for (int t = 0; t < kRows; ++t) {
+        const VecF32 both = hn::Mul(scale, hn::Set(df, x[t][b].scale));
+        acc[t] = hn::MulAdd(hn::ConvertTo(df, dot[t]), both, acc[t]);
+      }
+      if constexpr (kTraits.minimum && kTraits.halves) {
+        for (int half = 0; half < 2; ++half) {
+          const VecF32 low = hn::Mul(
+              minimum, hn::ConvertTo(df, LoadSub<uint8_t, true>(scales + kScaleSub, lane, half)));
+          for (int t = 0; t < kRows; ++t) {
+            const float part = static_cast<float>(x[t][b].half_sum[half]) * x[t][b].scale;
+            acc[t] = hn::NegMulAdd(low, hn::Set(df, part), acc[t]);
+          }
+        }
+      } else if constexpr (kTraits.minimum) {
+        VecF32 low = minimum;
+        if constexpr (kTraits.two_level) {
+          low =
+              hn::Mul(low, hn::ConvertTo(df, LoadSub<uint8_t, false>(scales + kScaleSub, lane, 0)));
+        }
+        for (int t = 0; t < kRows; ++t) {
+          acc[t] = hn::NegMulAdd(low, hn::Set(df, x[t][b].scaled_sum), acc[t]);
+        }
+      }
+    }
+    for (int t = 0; t < kRows; ++t) hn::StoreU(acc[t], df, sums[t] + lane);
+  }
+}
+
+// The weights of column k, one per row, as f32.
+template <PanelFormat kFormat>
+HWY_INLINE VecF32 LoadColumn(const uint8_t* panel, uint64_t k, size_t lane) {
+  const PanelF32 df;
+  const uint64_t at = k * kPanelRows + lane;
+  if constexpr (kFormat == PanelFormat::kF32) {
+    return hn::LoadU(df, reinterpret_cast<const float*>(panel) + at);
+  } else if constexpr (kFormat == PanelFormat::kF16) {
+    return hn::PromoteTo(df, hn::LoadU(hn::Rebind<hwy::float16_t, PanelF32>(),
+                                       reinterpret_cast<const hwy::float16_t*>(panel) + at));
+  } else {
+    return hn::PromoteTo(df, hn::LoadU(hn::Rebind<hwy::bfloat16_t, PanelF32>(),
+                                       reinterpret_cast<const hwy::bfloat16_t*>(panel) + at));
+  }
+}
+
+template <PanelFormat kFormat, int kRows, class XOf>
+HWY_INLINE void PanelFloat(const PanelMatrix& w, const uint8_t* panel, XOf x_of,
+                           PanelSums<kRows>& sums) {
+  const PanelF32 df;
+  const float* x[kRows];
+  for (int t = 0; t < kRows; ++t) x[t] = static_cast<const float*>(x_of(t));
+  for (size_t lane = 0; lane < kPanelRows; lane += hn::Lanes(df)) {
+    VecF32 acc[kRows];
+    for (int t = 0; t < kRows; ++t) acc[t] = hn::Zero(df);
+    for (uint64_t k = 0; k < w.columns; ++k) {
+      const VecF32 column = LoadColumn<kFormat>(panel, k, lane);
+      for (int t = 0; t < kRows; ++t) {
+        acc[t] = hn::MulAdd(column, hn::Set(df, x[t][k]), acc[t]);
+      }
+    }
+    for (int t = 0; t < kRows; ++t) hn::StoreU(acc[t], df, sums[t] + lane);
+  }
+}
+
+#endif  // HWY_TARGET != HWY_SCALAR
+
+// Adds the bias and writes one panel's sums to where they belong.
+template <int kRows>
+HWY_INLINE void StoreSums(const MatmulArgs& args, uint32_t panel, uint32_t first_row,
+                          const PanelSums<kRows>& sums) {
+  const uint32_t begin = panel * kPanelRows;
+  const uint32_t count = std::min(kPanelRows, args.weights.rows - begin);
+  for (int t = 0; t < kRows; ++t) {
+    float* y = args.y + (first_row + t) * args.y_stride + (panel - args.first_panel) * kPanelRows;
+    for (uint32_t r = 0; r < count; ++r) {
+      y[r] = args.bias == nullptr ? sums[t][r] : sums[t][r] + args.bias[begin + r];
+    }
+  }
+}
+
+// Runs kRows input rows, from first_row on, through every panel of the range.
+template <PanelFormat kFormat, CodeTable kTable, int kRows>
+void MatmulRows(const MatmulArgs& args, uint32_t first_row) {
+  const size_t element = IsQuantised(kFormat) ? sizeof(ActivationBlock) : sizeof(float);
+  const auto x_of = [&](int t) -> const void* {
+    const uint32_t row = first_row + static_cast<uint32_t>(t);
+    const size_t at = args.x_rows == nullptr ? row : args.x_rows[row];
+    return static_cast<const uint8_t*>(args.x) + at * args.x_stride * element;
+  };
+  for (uint32_t p = args.first_panel; p < args.first_panel + args.panel_count; ++p) {
+    const uint8_t* panel = args.weights.data + p * args.weights.stride;
+    alignas(32) PanelSums<kRows> sums;
+#if HWY_TARGET == HWY_SCALAR
+    PanelPlain(args.weights, panel, kRows, x_of, sums);
+#else
+    if constexpr (IsQuantised(kFormat)) {
+      PanelQuantised<kFormat, kTable, kRows>(args.weights, panel, x_of, sums);
+    } else {
+      PanelFloat<kFormat, kRows>(args.weights, panel, x_of, sums);
+    }
+#endif
+    StoreSums<kRows>(args, p, first_row, sums);
+  }
+}
+
+template <PanelFormat kFormat, CodeTable kTable = CodeTable::kMxfp4>
+void MatmulFormat(const MatmulArgs& args) {
+  uint32_t row = 0;
+  for (; row + 4 <= args.count; row += 4) MatmulRows<kFormat, kTable, 4>(args, row);
+  if (row + 2 <= args.count) {
+    MatmulRows<kFormat, kTable, 2>(args, row);
+    row += 2;
+  }
+  if (row < args.count) MatmulRows<kFormat, kTable, 1>(args, row);
+}
+
+// See MatmulArgs.
+inline void Matmul(const MatmulArgs& args) {
+  switch (args.weights.format) {
+    case PanelFormat::kF32:
+      return MatmulFormat<PanelFormat::kF32>(args);
+    case PanelFormat::kF16:
+      return MatmulFormat<PanelFormat::kF16>(args);
+    case PanelFormat::kBF16:
+      return MatmulFormat<PanelFormat::kBF16>(args);
+    case PanelFormat::kB8H:
+      return MatmulFormat<PanelFormat::kB8H>(args);
+    case PanelFormat::kT4E8:
+      return MatmulFormat<PanelFormat::kT4E8>(args);
+    case PanelFormat::kT4H:
+      if (args.weights.table == CodeTable::kQ40) {
+        return MatmulFormat<PanelFormat::kT4H, CodeTable::kQ40>(args);
+      }
+      return MatmulFormat<PanelFormat::kT4H, CodeTable::kIq4Nl>(args);
+    case PanelFormat::kT4K:
+      return MatmulFormat<PanelFormat::kT4K, CodeTable::kIq4Nl>(args);
+    case PanelFormat::kN4HM:
+      return MatmulFormat<PanelFormat::kN4HM>(args);
+    case PanelFormat::kN4KM:
+      return MatmulFormat<PanelFormat::kN4KM>(args);
+    case PanelFormat::kN4JM:
+      return MatmulFormat<PanelFormat::kN4JM>(args);
+    case PanelFormat::kN5H:
+      return MatmulFormat<PanelFormat::kN5H>(args);
+    case PanelFormat::kN5HM:
+      return MatmulFormat<PanelFormat::kN5HM>(args);
+    case PanelFormat::kN5KM:
+      return MatmulFormat<PanelFormat::kN5KM>(args);
+    case PanelFormat::kN6J:
+      return MatmulFormat<PanelFormat::kN6J>(args);
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace junto
+HWY_AFTER_NAMESPACE();
+
+#endif  // JUNTO_KERNELS_MATMUL_INL_H_
