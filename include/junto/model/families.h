@@ -1,0 +1,38 @@
+// The families Junto knows, and the one entry from a file to a ModelSpec.
+#ifndef JUNTO_MODEL_FAMILIES_H_
+#define JUNTO_MODEL_FAMILIES_H_
+
+#include "junto/model/families/gpt_oss.h"
+#include "junto/model/families/llama.h"
+
+namespace junto {
+
+struct Family {
+  std::string_view architecture;  // general.architecture
+  Status (*read)(const Gguf& gguf, const ModelOptions& options, ModelSpec* spec);
+};
+
+constexpr Family kFamilies[] = {
+    {"gpt-oss", ReadGptOss},
+    {"llama", ReadLlama},
+};
+
+// Fills `spec` from the file, which must outlive it. E_UNSUPPORTED names an architecture that is
+// not known; E_FORMAT names the key or tensor that is wrong. Throws OutOfMemory.
+inline Status ReadModelSpec(const Gguf& gguf, const ModelOptions& options, ModelSpec* spec) {
+  std::string_view architecture;
+  JUNTO_TRY(gguf.metadata().GetString("general.architecture", &architecture));
+  for (const Family& family : kFamilies) {
+    if (family.architecture != architecture) continue;
+    spec->architecture = architecture;
+    return family.read(gguf, options, spec);
+  }
+  return Status::Make(Code::kUnsupported,
+                      "architecture '%.*s' is none of the %zu that are known: gpt-oss, llama",
+                      static_cast<int>(architecture.size() < 64 ? architecture.size() : 64),
+                      architecture.data(), sizeof(kFamilies) / sizeof(kFamilies[0]));
+}
+
+}  // namespace junto
+
+#endif  // JUNTO_MODEL_FAMILIES_H_

@@ -1,0 +1,204 @@
+// What every family reads the same way: sizes, the embedding, the head, RoPE's scaling keys.
+#ifndef JUNTO_MODEL_FAMILIES_COMMON_H_
+#define JUNTO_MODEL_FAMILIES_COMMON_H_
+
+#include <cstdio>
+
+#include "junto/model/binder.h"
+#include "junto/model/spec.h"
+
+namespace junto {
+
+// Keys under a family's prefix: Key("block_count") is "llama.block_count".
+class FamilyKeys {
+ public:
+  FamilyKeys(const Metadata* metadata, std::string_view architecture)
+      : metadata_(metadata), architecture_(architecture) {}
+
+  Status U32(const char* name, uint32_t* out) const { return metadata_->GetU32(Key(name), out); }
+  Status U32Or(const char* name, uint32_t fallback, uint32_t* out) const {
+    return metadata_->GetU32Or(Key(name), fallback, out);
+  }
+  Status F32(const char* name, float* out) const { return metadata_->GetF32(Key(name), out); }
+  Status F32Or(const char* name, float fallback, float* out) const {
+    return metadata_->GetF32Or(Key(name), fallback, out);
+  }
+  Status StringOr(const char* name, std::string_view fallback, std::string_view* out) const {
+    return metadata_->GetStringOr(Key(name), fallback, out);
+  }
+  Status U32sOr(const char* name, uint32_t fallback, Span<uint32_t> out) const {
+    return metadata_->GetU32sOr(Key(name), fallback, out);
+  }
+
+  // A required size that must lie in [1, limit].
+  Status Size(const char* name, uint32_t limit, uint32_t* out) const {
+    uint32_t value = 0;
+    JUNTO_TRY(U32(name, &value));
+    JUNTO_TRY(Range(name, value, limit));
+    *out = value;
+    return Status();
+  }
+  Status SizeOr(const char* name, uint32_t fallback, uint32_t limit, uint32_t* out) const {
+    uint32_t value = 0;
+    JUNTO_TRY(U32Or(name, fallback, &value));
+    JUNTO_TRY(Range(name, value, limit));
+    *out = value;
+    return Status();
+  }
+  Status Range(const char* name, uint32_t value, uint32_t limit) const {
+    if (value >= 1 && value <= limit) return Status();
+    return Status::Make(Code::kFormat, "key '%s': 1 to %u expected, %u found", Key(name).data(),
+                        limit, value);
+  }
+
+  // Valid until the next call.
+  std::string_view Key(const char* name) const {
+    const int size =
+        std::snprintf(key_, sizeof(key_), "%.*s.%s", static_cast<int>(architecture_.size()),
+                      architecture_.data(), name);
+    return {key_, static_cast<size_t>(size)};
+  }
+
+  const Metadata& metadata() const { return *metadata_; }
+
+ private:
+  const Metadata* metadata_;
+  std::string_view architecture_;
+  mutable char key_[96] = "";
+};
+
+// Bounds of plausible models; what passes them cannot overflow the sizes computed from it.
+constexpr uint32_t kMaxLayers = 1024;
+constexpr uint32_t kMaxWidth = 1u << 17;
+constexpr uint32_t kMaxHeads = 1024;
+constexpr uint32_t kMaxExperts = 4096;
+constexpr uint32_t kMaxContext = 1u << 30;
+constexpr uint32_t kMaxVocab = 1u << 24;
+
+// Layers, width, context, epsilon, embedding, output norm and head (tied when output.weight is
+// absent).
+inline Status ReadTrunk(const FamilyKeys& keys, const Binder& binder, ModelSpec* spec) {
+  uint32_t layers = 0;
+  JUNTO_TRY(keys.Size("block_count", kMaxLayers, &layers));
+  JUNTO_TRY(keys.Size("embedding_length", kMaxWidth, &spec->width));
+  JUNTO_TRY(keys.Size("context_length", kMaxContext, &spec->context_max));
+  JUNTO_TRY(keys.F32("attention.layer_norm_rms_epsilon", &spec->epsilon));
+  if (!(spec->epsilon >= 0.0f && spec->epsilon < 1.0f)) {
+    return Status::Make(Code::kFormat, "key '%s': a number in [0, 1) expected, %g found",
+                        keys.Key("attention.layer_norm_rms_epsilon").data(),
+                        static_cast<double>(spec->epsilon));
+  }
+
+  const TensorInfo* embedding = binder.gguf().FindTensor("token_embd.weight");
+  const uint64_t rows = embedding == nullptr ? 1 : embedding->dims[1];
+  if (rows == 0 || rows > kMaxVocab) {
+    return Status::Make(Code::kFormat, "tensor 'token_embd.weight': %llu rows, at most %u expected",
+                        static_cast<unsigned long long>(rows), kMaxVocab);
+  }
+  JUNTO_TRY(keys.U32Or("vocab_size", static_cast<uint32_t>(rows), &spec->vocab));
+  JUNTO_TRY(
+      binder.BindMatrix("token_embd", spec->vocab, spec->width, Need::kOptional, &spec->embedding));
+  JUNTO_TRY(
+      binder.BindVector("output_norm.weight", spec->width, Need::kRequired, &spec->output_norm));
+  spec->head = spec->embedding;
+  if (binder.gguf().FindTensor("output.weight") != nullptr) {
+    JUNTO_TRY(binder.BindMatrix("output", spec->vocab, spec->width, Need::kOptional, &spec->head));
+  }
+  spec->layers.resize(layers);
+  return Status();
+}
+
+// heads, kv heads and widths of one head, all layers alike.
+inline Status ReadHeads(const FamilyKeys& keys, uint32_t width, AttentionSpec* attention) {
+  JUNTO_TRY(keys.Size("attention.head_count", kMaxHeads, &attention->heads));
+  JUNTO_TRY(keys.SizeOr("attention.head_count_kv", attention->heads, attention->heads,
+                        &attention->kv_heads));
+  if (attention->heads % attention->kv_heads != 0) {
+    return Status::Make(Code::kFormat, "key '%s': a divisor of %u expected, %u found",
+                        keys.Key("attention.head_count_kv").data(), attention->heads,
+                        attention->kv_heads);
+  }
+  const uint32_t even = width / attention->heads;
+  JUNTO_TRY(keys.SizeOr("attention.key_length", even, kMaxWidth, &attention->key_dim));
+  return keys.SizeOr("attention.value_length", even, kMaxWidth, &attention->value_dim);
+}
+
+// rope.* keys. Absent scaling means none.
+inline Status ReadRope(const FamilyKeys& keys, uint32_t key_dim, RopePairing pairing,
+                       uint32_t context, RopeSpec* rope) {
+  rope->pairing = pairing;
+  JUNTO_TRY(keys.SizeOr("rope.dimension_count", key_dim, key_dim, &rope->dims));
+  float base = 0.0f;
+  float factor = 0.0f;
+  JUNTO_TRY(keys.F32Or("rope.freq_base", 10000.0f, &base));
+  JUNTO_TRY(keys.F32Or("rope.scaling.factor", 1.0f, &factor));
+  rope->base = base;
+  rope->factor = factor;
+  std::string_view scaling;
+  JUNTO_TRY(keys.StringOr("rope.scaling.type", "none", &scaling));
+  if (scaling == "none") return CheckRope(*rope);
+  if (scaling == "linear") {
+    rope->scaling = RopeScaling::kLinear;
+    return CheckRope(*rope);
+  }
+  if (scaling != "yarn") {
+    return Status::Make(
+        Code::kUnsupported, "key '%s': none, linear or yarn expected, %zu bytes of '%.*s' found",
+        keys.Key("rope.scaling.type").data(), scaling.size(),
+        static_cast<int>(scaling.size() < 32 ? scaling.size() : 32), scaling.data());
+  }
+  rope->scaling = RopeScaling::kYarn;
+  float fast = 0.0f;
+  float slow = 0.0f;
+  float attention = 0.0f;
+  JUNTO_TRY(keys.U32Or("rope.scaling.original_context_length", context, &rope->original_context));
+  JUNTO_TRY(keys.F32Or("rope.scaling.yarn_beta_fast", 32.0f, &fast));
+  JUNTO_TRY(keys.F32Or("rope.scaling.yarn_beta_slow", 1.0f, &slow));
+  JUNTO_TRY(keys.F32Or("rope.scaling.yarn_attn_factor", 0.0f, &attention));
+  rope->beta_fast = fast;
+  rope->beta_slow = slow;
+  rope->attention_factor = attention;
+  return CheckRope(*rope);
+}
+
+// expert_count and expert_used_count; a count of 0 means none.
+inline Status ReadExperts(const FamilyKeys& keys, RouterScoring scoring, RouterSpec* router) {
+  JUNTO_TRY(keys.U32Or("expert_count", 0, &router->experts));
+  if (router->experts == 0) return Status();
+  JUNTO_TRY(keys.Range("expert_count", router->experts, kMaxExperts));
+  JUNTO_TRY(keys.Size("expert_used_count", router->experts, &router->experts_used));
+  router->scoring = scoring;
+  return Status();
+}
+
+// attn_q, attn_k, attn_v, attn_output of the current layer.
+inline Status BindAttention(const Binder& binder, uint32_t width, Need bias,
+                            AttentionSpec* attention) {
+  const uint32_t kv = attention->kv_heads;
+  JUNTO_TRY(binder.BindMatrix("attn_q", attention->heads * attention->key_dim, width, bias,
+                              &attention->q));
+  JUNTO_TRY(binder.BindMatrix("attn_k", kv * attention->key_dim, width, bias, &attention->k));
+  JUNTO_TRY(binder.BindMatrix("attn_v", kv * attention->value_dim, width, bias, &attention->v));
+  return binder.BindMatrix("attn_output", width, attention->heads * attention->value_dim, bias,
+                           &attention->out);
+}
+
+// ffn_gate_inp and ffn_{gate,up,down}_exps, or ffn_{gate,up,down} where there are no experts.
+inline Status BindFeedForward(const Binder& binder, uint32_t width, Need bias,
+                              FeedForwardSpec* ffn) {
+  const uint32_t experts = ffn->router.experts;
+  if (experts != 0) {
+    JUNTO_TRY(binder.BindMatrix("ffn_gate_inp", experts, width, bias, &ffn->route));
+  }
+  const bool many = experts != 0;
+  JUNTO_TRY(binder.BindMatrices(many ? "ffn_gate_exps" : "ffn_gate", experts, ffn->width, width,
+                                bias, &ffn->gate));
+  JUNTO_TRY(binder.BindMatrices(many ? "ffn_up_exps" : "ffn_up", experts, ffn->width, width, bias,
+                                &ffn->up));
+  return binder.BindMatrices(many ? "ffn_down_exps" : "ffn_down", experts, width, ffn->width, bias,
+                             &ffn->down);
+}
+
+}  // namespace junto
+
+#endif  // JUNTO_MODEL_FAMILIES_COMMON_H_
