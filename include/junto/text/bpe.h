@@ -1,0 +1,194 @@
+// Byte pair encoding: joins neighbouring tokens, the best-ranked pair first and the leftmost of
+// equals, until no pair is left to join.
+#ifndef JUNTO_TEXT_BPE_H_
+#define JUNTO_TEXT_BPE_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "junto/base/memory.h"
+
+namespace junto {
+
+// (left id, right id) -> what the pair becomes. Open addressing, at most half full.
+class MergeTable {
+ public:
+  static constexpr uint32_t kNoRank = UINT32_MAX;
+  struct Merge {
+    uint32_t rank = kNoRank;  // lower is joined earlier
+    int32_t id = -1;          // of the joined token
+  };
+
+  explicit MergeTable(Memory* memory) : slots_({memory, Tag::kTokenizer}) {}
+
+  // Room for `count` merges; call once, before the first Insert. Throws OutOfMemory.
+  void Reserve(size_t count) {
+    size_t capacity = 2;
+    while (capacity < count * 2) capacity *= 2;
+    slots_.assign(capacity, Slot());
+  }
+
+  // False, changing nothing, when the pair is already there.
+  bool Insert(int32_t left, int32_t right, Merge merge) {
+    Slot* slot = &slots_[Probe(Key(left, right))];
+    if (slot->key != kEmpty) return false;
+    *slot = {Key(left, right), merge};
+    return true;
+  }
+
+  // The rank is kNoRank when the two do not join.
+  Merge Find(int32_t left, int32_t right) const {
+    return slots_.empty() ? Merge() : slots_[Probe(Key(left, right))].merge;
+  }
+
+ private:
+  static constexpr uint64_t kEmpty = UINT64_MAX;
+  struct Slot {
+    uint64_t key = kEmpty;
+    Merge merge;
+  };
+
+  static uint64_t Key(int32_t left, int32_t right) {
+    return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  }
+
+  // The slot that holds `key`, else the empty one where it belongs.
+  size_t Probe(uint64_t key) const {
+    uint64_t hash = (key ^ key >> 29) * 0x9E3779B97F4A7C15u;
+    hash ^= hash >> 32;
+    const size_t mask = slots_.size() - 1;
+    size_t i = static_cast<size_t>(hash) & mask;
+    while (slots_[i].key != key && slots_[i].key != kEmpty) i = (i + 1) & mask;
+    return i;
+  }
+
+  Vector<Slot> slots_;
+};
+
+// Joins tokens by a MergeTable. Keeps its working memory from call to call; one thread at a time.
+class BpeMerger {
+ public:
+  explicit BpeMerger(Memory* memory)
+      : symbols_({memory, Tag::kTokenizer}), heap_({memory, Tag::kTokenizer}) {}
+
+  // Joins ids[first…] in place: O(n log n) for n tokens, n < 2^32 - 1. Throws OutOfMemory.
+  void Join(const MergeTable& table, size_t first, Vector<int32_t>* ids) {
+    const size_t count = ids->size() - first;
+    if (count < 2) return;
+    const size_t left = count <= kShort ? JoinShort(table, ids->data() + first, count)
+                                        : JoinLong(table, ids->data() + first, count);
+    ids->resize(first + left);
+  }
+
+ private:
+  using Merge = MergeTable::Merge;
+  static constexpr size_t kShort = 32;  // up to here a scan beats the heap
+
+  struct Symbol {
+    int32_t id;
+    uint32_t previous;
+    uint32_t next;  // position of the right neighbour, `count` at the end, kDead once absorbed
+  };
+  static constexpr uint32_t kDead = UINT32_MAX;
+
+  // A pair that may be joined. It is out of date when either side has changed since, which shows in
+  // where the pair begins and ends, for tokens only grow.
+  struct Candidate {
+    uint64_t order;  // rank, then position of the left token
+    uint32_t end;    // position after the right token
+    int32_t id;
+  };
+
+  static size_t JoinShort(const MergeTable& table, int32_t* ids, size_t count) {
+    Merge pairs[kShort];  // of ids[i] and ids[i + 1]
+    for (size_t i = 0; i + 1 < count; ++i) pairs[i] = table.Find(ids[i], ids[i + 1]);
+    for (;;) {
+      size_t best = 0;
+      for (size_t i = 1; i + 1 < count; ++i) {
+        if (pairs[i].rank < pairs[best].rank) best = i;
+      }
+      if (count < 2 || pairs[best].rank == MergeTable::kNoRank) return count;
+      ids[best] = pairs[best].id;
+      std::copy(ids + best + 2, ids + count, ids + best + 1);
+      std::copy(pairs + best + 1, pairs + count - 1, pairs + best);
+      --count;
+      if (best > 0) pairs[best - 1] = table.Find(ids[best - 1], ids[best]);
+      if (best + 1 < count) pairs[best] = table.Find(ids[best], ids[best + 1]);
+    }
+  }
+
+  size_t JoinLong(const MergeTable& table, int32_t* ids, size_t count) {
+    const uint32_t end = static_cast<uint32_t>(count);
+    symbols_.resize(count);
+    heap_.clear();
+    for (uint32_t i = 0; i < end; ++i) symbols_[i] = {ids[i], i - 1, i + 1};
+    for (uint32_t i = 0; i + 1 < end; ++i) Push(table, i);
+    while (!heap_.empty()) {
+      const Candidate best = Pop();
+      const auto left = static_cast<uint32_t>(best.order);
+      Symbol* symbol = &symbols_[left];
+      if (symbol->next >= end) continue;  // absorbed, or the last one now
+      const uint32_t right = symbol->next;
+      if (symbols_[right].next != best.end) continue;
+      symbol->id = best.id;
+      symbol->next = best.end;
+      symbols_[right].next = kDead;
+      if (best.end < end) {
+        symbols_[best.end].previous = left;
+        Push(table, left);
+      }
+      if (left > 0) Push(table, symbol->previous);
+    }
+    size_t kept = 0;
+    for (uint32_t i = 0; i < end; i = symbols_[i].next) ids[kept++] = symbols_[i].id;
+    return kept;
+  }
+
+  // Queues the pair whose left token is at `left`, if it joins; it has a right neighbour.
+  void Push(const MergeTable& table, uint32_t left) {
+    const Symbol& right = symbols_[symbols_[left].next];
+    const Merge merge = table.Find(symbols_[left].id, right.id);
+    if (merge.rank == MergeTable::kNoRank) return;
+    size_t hole = heap_.size();
+    heap_.push_back({static_cast<uint64_t>(merge.rank) << 32 | left, right.next, merge.id});
+    const Candidate fresh = heap_[hole];
+    while (hole > 0) {
+      const size_t parent = (hole - 1) / kArity;
+      if (heap_[parent].order <= fresh.order) break;
+      heap_[hole] = heap_[parent];
+      hole = parent;
+    }
+    heap_[hole] = fresh;
+  }
+
+  Candidate Pop() {
+    const Candidate top = heap_[0];
+    const Candidate last = heap_.back();
+    heap_.pop_back();
+    const size_t size = heap_.size();
+    if (size == 0) return top;
+    size_t hole = 0;
+    for (;;) {
+      const size_t begin = hole * kArity + 1;
+      if (begin >= size) break;
+      size_t least = begin;
+      for (size_t i = begin + 1; i < std::min(begin + kArity, size); ++i) {
+        if (heap_[i].order < heap_[least].order) least = i;
+      }
+      if (last.order <= heap_[least].order) break;
+      heap_[hole] = heap_[least];
+      hole = least;
+    }
+    heap_[hole] = last;
+    return top;
+  }
+
+  static constexpr size_t kArity = 4;
+  Vector<Symbol> symbols_;
+  Vector<Candidate> heap_;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_TEXT_BPE_H_

@@ -1,0 +1,163 @@
+// Splitter: cuts text into the pieces that merging never crosses, by a regular expression.
+#ifndef JUNTO_TEXT_SPLITTER_H_
+#define JUNTO_TEXT_SPLITTER_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "junto/base/memory.h"
+#include "junto/base/status.h"
+#include "junto/text/pcre2.h"
+
+namespace junto {
+
+// What matching works in: one thread at a time. Made once and used for many texts.
+class SplitScratch {
+ public:
+  explicit SplitScratch(Memory* memory) : memory_(memory) {}
+
+ private:
+  friend class Splitter;
+  Status Prepare(size_t text_bytes);
+
+  Memory* memory_;
+  PcreGeneral general_;
+  PcreMatch context_;
+  PcreMatchData data_;
+};
+
+// Immutable once made, so any number of threads may use it.
+class Splitter {
+ public:
+  // `pattern` is a PCRE2 pattern; its \s and \S mean Unicode White_Space, whatever the version of
+  // the library. `jit` makes matching several times faster by code that PCRE2 generates in pages
+  // which it maps itself, behind `memory`. E_UNSUPPORTED when the pattern cannot be compiled.
+  static Status Create(std::string_view pattern, bool jit, Memory* memory, Splitter* out);
+
+  // Calls piece(std::string_view), which returns a Status, for consecutive pieces that make up
+  // `text`, which is UTF-8. What no alternative matches is a piece, too.
+  template <class F>
+  Status Split(std::string_view text, SplitScratch* scratch, F&& piece) const {
+    JUNTO_TRY(scratch->Prepare(text.size()));
+    for (size_t at = 0; at < text.size();) {
+      size_t begin = 0;
+      size_t end = 0;
+      JUNTO_TRY(Next(text, at, scratch, &begin, &end));
+      if (begin > at) JUNTO_TRY(piece(text.substr(at, begin - at)));
+      if (end > begin) JUNTO_TRY(piece(text.substr(begin, end - begin)));
+      at = end;
+    }
+    return Status();
+  }
+
+ private:
+  static bool SpellOutWhiteSpace(std::string_view pattern, String* spelled);
+  Status Next(std::string_view text, size_t at, SplitScratch* scratch, size_t* begin,
+              size_t* end) const;
+
+  PcreGeneral general_;
+  PcreCode code_;
+};
+
+// Replaces \s and \S, which PCRE2 10.42 also matches to U+180E. False for \S inside a class.
+inline bool Splitter::SpellOutWhiteSpace(std::string_view pattern, String* spelled) {
+  static constexpr std::string_view kWhiteSpace =
+      R"(\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const bool escape = pattern[i] == '\\' && i + 1 < pattern.size();
+    if (!escape) {
+      if (pattern[i] == '[') in_class = true;
+      if (pattern[i] == ']') in_class = false;
+      spelled->push_back(pattern[i]);
+      continue;
+    }
+    const char kind = pattern[++i];
+    if (kind == 'S' && in_class) return false;
+    if (kind == 's' || kind == 'S') {
+      if (!in_class) spelled->append(kind == 's' ? "[" : "[^");
+      spelled->append(kWhiteSpace);
+      if (!in_class) spelled->push_back(']');
+    } else {
+      spelled->push_back('\\');
+      spelled->push_back(kind);
+    }
+  }
+  return true;
+}
+
+inline Status Splitter::Create(std::string_view pattern, bool jit, Memory* memory, Splitter* out) {
+  String spelled({memory, Tag::kTokenizer});
+  if (!SpellOutWhiteSpace(pattern, &spelled)) {
+    return Status::Make(Code::kUnsupported, "split pattern: \\S inside a character class");
+  }
+  Splitter fresh;
+  fresh.general_ = MakePcreGeneral(memory);
+  if (fresh.general_ == nullptr) return memory->Refusal(spelled.size(), Tag::kTokenizer);
+  PcreCompile context(pcre2_compile_context_create_8(fresh.general_.get()));
+  if (context == nullptr) return memory->Refusal(spelled.size(), Tag::kTokenizer);
+  int error = 0;
+  size_t position = 0;
+  fresh.code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(spelled.data()), spelled.size(),
+                                    PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C,
+                                    &error, &position, context.get()));
+  if (fresh.code_ == nullptr) {
+    if (error == PCRE2_ERROR_HEAP_FAILED) return memory->Refusal(spelled.size(), Tag::kTokenizer);
+    return Status::Make(Code::kUnsupported, "split pattern: PCRE2 error %d at byte %zu of %zu",
+                        error, position, spelled.size());
+  }
+  if (jit) (void)pcre2_jit_compile_8(fresh.code_.get(), PCRE2_JIT_COMPLETE);  // or it interprets
+  *out = std::move(fresh);
+  return Status();
+}
+
+inline Status SplitScratch::Prepare(size_t text_bytes) {
+  if (data_ == nullptr) {
+    if (general_ == nullptr) general_ = MakePcreGeneral(memory_);
+    if (general_ == nullptr) return memory_->Refusal(text_bytes, Tag::kTokenizer);
+    if (context_ == nullptr) context_.reset(pcre2_match_context_create_8(general_.get()));
+    if (context_ == nullptr) return memory_->Refusal(text_bytes, Tag::kTokenizer);
+    data_.reset(pcre2_match_data_create_8(1, general_.get()));
+    if (data_ == nullptr) return memory_->Refusal(text_bytes, Tag::kTokenizer);
+    pcre2_set_heap_limit_8(context_.get(), 4096);  // KiB
+  }
+  // A piece may be all of the text, tried by every alternative, and each step back counts.
+  const uint64_t steps = 1000 + uint64_t{32} * text_bytes;
+  pcre2_set_match_limit_8(context_.get(),
+                          static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
+  return Status();
+}
+
+// The next match at or after `at`; both ends at the end of the text when there is none.
+inline Status Splitter::Next(std::string_view text, size_t at, SplitScratch* scratch, size_t* begin,
+                             size_t* end) const {
+  const auto match = [&](uint32_t options) {
+    return pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(), at,
+                         PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | options, scratch->data_.get(),
+                         scratch->context_.get());
+  };
+  int result = match(0);
+  if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
+  if (result == PCRE2_ERROR_NOMATCH) {
+    *begin = *end = text.size();
+    return Status();
+  }
+  if (result == PCRE2_ERROR_NOMEMORY)
+    return scratch->memory_->Refusal(text.size(), Tag::kTokenizer);
+  if (result < 0) {
+    return Status::Make(Code::kUnsupported,
+                        "split pattern: PCRE2 error %d at byte %zu of %zu of text", result, at,
+                        text.size());
+  }
+  const size_t* ends = pcre2_get_ovector_pointer_8(scratch->data_.get());
+  *begin = ends[0];
+  *end = ends[1];
+  return Status();
+}
+
+}  // namespace junto
+
+#endif  // JUNTO_TEXT_SPLITTER_H_

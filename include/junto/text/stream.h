@@ -1,0 +1,165 @@
+// TextStream: the bytes of generated tokens become whole code points, and end before a stop text.
+#ifndef JUNTO_TEXT_STREAM_H_
+#define JUNTO_TEXT_STREAM_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "junto/base/span.h"
+#include "junto/base/status.h"
+#include "junto/text/utf8.h"
+
+namespace junto {
+
+// Holds back an incomplete code point and whatever may become a stop text. Bytes that are not UTF-8
+// become U+FFFD, one for each maximal subpart. Never allocates; one thread at a time.
+class TextStream {
+ public:
+  static constexpr size_t kMaxStops = 16;
+  static constexpr size_t kMaxStopBytes = 128;
+
+  // Buffer bytes that always take one more piece of at most `piece_bytes` while no text waits.
+  static constexpr size_t MinBuffer(size_t piece_bytes) {
+    return kMaxStopBytes + Growth(kMaxHeld + piece_bytes);
+  }
+
+  // Text waits in `buffer`, which outlives this object.
+  explicit TextStream(Span<char> buffer) : buffer_(buffer) {}
+
+  // E_INVALID for more than kMaxStops, for no or too many bytes, and for what is not UTF-8.
+  Status AddStop(std::string_view text);
+
+  // Takes the bytes of one token. OK; DONE when a stop text is reached, from then on nothing more
+  // is taken; E_SHORT_BUFFER, taking nothing, when waiting text leaves too little room.
+  Status Feed(std::string_view piece);
+
+  // Ends the text: what was held back is released, an incomplete code point as U+FFFD.
+  void Flush();
+
+  // Whole code points, ready to be shown. Valid until the next call of another function.
+  std::string_view text() const { return {buffer_.data(), size_ - held_}; }
+  // Takes the first `bytes` of text() away.
+  void Consume(size_t bytes) {
+    size_ -= bytes;
+    std::memmove(buffer_.data(), buffer_.data() + bytes, size_);
+  }
+
+  bool stopped() const { return stopped_; }  // a stop text was reached
+
+  // Back to an empty stream; the stop texts stay.
+  void Reset();
+
+ private:
+  static constexpr size_t kMaxHeld = 3;  // bytes of an incomplete code point
+  // What `bytes` may become: U+FFFD is three bytes long, and Flush may add one.
+  static constexpr size_t Growth(size_t bytes) { return 3 * (bytes + 1); }
+
+  // One stop text, matched by Knuth, Morris and Pratt: `matched` is how much of it the stream ends
+  // with, and border[i] the longest proper prefix that also ends its first i + 1 bytes.
+  struct Stop {
+    char bytes[kMaxStopBytes];
+    uint8_t border[kMaxStopBytes];
+    uint8_t size = 0;
+    uint8_t matched = 0;
+
+    void Advance(char c) {
+      while (matched > 0 && bytes[matched] != c) matched = border[matched - 1];
+      if (bytes[matched] == c) ++matched;
+    }
+  };
+
+  void Decode();
+  void Emit(std::string_view whole);
+
+  Span<char> buffer_;
+  size_t size_ = 0;  // bytes in the buffer
+  size_t held_ = 0;  // of those, the last ones that may become a stop text
+  char partial_[4] = {};
+  size_t partial_size_ = 0;
+  bool stopped_ = false;
+  Stop stops_[kMaxStops];
+  size_t stop_count_ = 0;
+};
+
+inline Status TextStream::AddStop(std::string_view text) {
+  if (stop_count_ == kMaxStops) {
+    return Status::Make(Code::kInvalid, "stop text: at most %zu are kept", kMaxStops);
+  }
+  if (text.empty() || text.size() > kMaxStopBytes) {
+    return Status::Make(Code::kInvalid, "stop text: 1 to %zu bytes expected, %zu given",
+                        kMaxStopBytes, text.size());
+  }
+  if (!IsUtf8(text)) {
+    return Status::Make(Code::kInvalid, "stop text: byte %zu is not UTF-8", WholePrefix(text));
+  }
+  Stop* stop = &stops_[stop_count_++];
+  *stop = Stop();
+  std::memcpy(stop->bytes, text.data(), text.size());
+  stop->border[0] = 0;
+  for (size_t i = 1; i < text.size(); ++i) {
+    stop->Advance(text[i]);
+    stop->border[i] = stop->matched;
+  }
+  stop->size = static_cast<uint8_t>(text.size());
+  stop->matched = 0;
+  return Status();
+}
+
+inline Status TextStream::Feed(std::string_view piece) {
+  if (stopped_) return Code::kDone;
+  if (Growth(partial_size_ + piece.size()) > buffer_.size() - size_) return Code::kShortBuffer;
+  for (const char c : piece) {
+    partial_[partial_size_++] = c;
+    Decode();
+    if (stopped_) return Code::kDone;
+  }
+  return Status();
+}
+
+// Emits what partial_ holds, up to a code point that further bytes may complete.
+inline void TextStream::Decode() {
+  while (partial_size_ != 0 && !stopped_) {
+    const Utf8Head head = ReadUtf8({partial_, partial_size_});
+    if (head.kind == Utf8Kind::kCutOff) return;
+    const bool whole = head.kind == Utf8Kind::kWhole;
+    Emit(whole ? std::string_view(partial_, head.size) : kReplacementCharacter);
+    partial_size_ -= head.size;
+    std::memmove(partial_, partial_ + head.size, partial_size_);
+  }
+}
+
+inline void TextStream::Emit(std::string_view whole) {
+  std::memcpy(buffer_.data() + size_, whole.data(), whole.size());
+  size_ += whole.size();
+  size_t reached = 0;  // the longest stop text that ends here
+  held_ = 0;
+  for (size_t i = 0; i < stop_count_; ++i) {
+    Stop* stop = &stops_[i];
+    for (const char c : whole) stop->Advance(c);
+    if (stop->matched == stop->size) reached = std::max<size_t>(reached, stop->size);
+    held_ = std::max<size_t>(held_, stop->matched);
+  }
+  if (reached == 0) return;
+  stopped_ = true;
+  size_ -= reached;
+  held_ = 0;
+}
+
+inline void TextStream::Flush() {
+  if (!stopped_ && partial_size_ != 0) Emit(kReplacementCharacter);
+  partial_size_ = 0;
+  held_ = 0;
+}
+
+inline void TextStream::Reset() {
+  size_ = held_ = partial_size_ = 0;
+  stopped_ = false;
+  for (size_t i = 0; i < stop_count_; ++i) stops_[i].matched = 0;
+}
+
+}  // namespace junto
+
+#endif  // JUNTO_TEXT_STREAM_H_
