@@ -1,0 +1,185 @@
+// Batch: sessions of one model that share each pass.
+#ifndef JUNTO_RUNTIME_BATCH_H_
+#define JUNTO_RUNTIME_BATCH_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "junto/runtime/session.h"
+
+namespace junto {
+
+// Receives the chunks of all sessions of a batch.
+class BatchSink {
+ public:
+  virtual ~BatchSink() = default;
+  virtual ChunkSink* Of(Session* session) = 0;  // nullptr: text waits in the session
+};
+
+class Batch {
+ public:
+  // Room for `max_sessions` sessions and `rows` rows per pass, at least one per session. `model`
+  // and `clock` outlive it. Throws OutOfMemory.
+  static Status Create(const Model& model, Clock* clock, uint32_t max_sessions, uint32_t rows,
+                       Owned<Batch>* out) {
+    if (max_sessions == 0 || max_sessions > kMaxSessions) {
+      return Status::Make(Code::kInvalid, "batch of %u sessions: 1 to %u expected", max_sessions,
+                          kMaxSessions);
+    }
+    if (!model.loaded()) {
+      return Status::Make(Code::kInvalid,
+                          "the model was opened for metadata: 0 weights are loaded");
+    }
+    if (rows == 0) rows = SessionSpec::kDefaultChunk;
+    rows = std::max(rows, max_sessions);
+    Memory* memory = model.services().memory;
+    Owned<Batch> batch = New<Batch>(memory, Tag::kObject, model, clock, max_sessions);
+    Arena measure;
+    batch->pass_.LayOut(model.engine(), rows, max_sessions, &measure);
+    if (!measure.ok()) {
+      return Status::Make(Code::kInvalid, "a pass of %u rows exceeds 2^64 bytes", rows);
+    }
+    JUNTO_TRY(Block::Allocate(memory, measure.used(), Arena::kAlignment, Tag::kScratch,
+                              &batch->scratch_));
+    Arena arena(batch->scratch_.data(), measure.used());
+    batch->pass_.LayOut(model.engine(), rows, max_sessions, &arena);
+    *out = std::move(batch);
+    return Status();
+  }
+
+  Batch(const Model& model, Clock* clock, uint32_t max_sessions)
+      : model_(&model),
+        clock_(clock),
+        max_sessions_(max_sessions),
+        sessions_({model.services().memory, Tag::kObject}) {
+    sessions_.reserve(max_sessions);
+  }
+
+  // E_MISMATCH: another model's; E_INVALID: already here, or the batch is full.
+  Status Add(Session* session) {
+    if (&session->model() != model_) {
+      return Status::Make(Code::kMismatch, "session %zu of the batch is of another model",
+                          sessions_.size());
+    }
+    if (Contains(session))
+      return Status::Make(Code::kInvalid, "the session is one of the batch's %zu",
+                          sessions_.size());
+    if (sessions_.size() == max_sessions_) {
+      return Status::Make(Code::kInvalid, "the batch holds its %u sessions already", max_sessions_);
+    }
+    sessions_.push_back({session, false, 0});
+    ClosePass();
+    return Status();
+  }
+
+  Status Remove(Session* session) {
+    for (size_t i = 0; i < sessions_.size(); ++i) {
+      if (sessions_[i].session != session) continue;
+      sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
+      ClosePass();
+      return Status();
+    }
+    return Status::Make(Code::kInvalid, "the session is none of the batch's %zu", sessions_.size());
+  }
+
+  // See junto_batch_step. A failure of one session's sink ends that session; the first such failure
+  // is returned after the pass has been finished for the others.
+  Status Step(uint64_t budget_ns, BatchSink* sink) {
+    Deadline deadline(clock_, budget_ns, nullptr);
+    Status status;
+    do {
+      status = RunPass(&deadline, sink);
+    } while (status.ok() && !deadline.Expired());
+    return status.ok() ? Code::kYielded : status;
+  }
+
+ private:
+  static constexpr uint32_t kMaxSessions = 4096;
+
+  struct Member {
+    Session* session;
+    bool in_pass;
+    uint64_t epoch;  // the session's, when its rows went into the pass
+  };
+
+  bool Contains(const Session* session) const {
+    return std::any_of(sessions_.begin(), sessions_.end(),
+                       [=](const Member& member) { return member.session == session; });
+  }
+
+  // Whether no session of the open pass was given another prompt, stepped alone or cancelled.
+  bool StillCurrent() const {
+    return std::all_of(sessions_.begin(), sessions_.end(), [](const Member& member) {
+      return !member.in_pass || member.epoch == member.session->epoch();
+    });
+  }
+
+  // Passes are cheap to begin again: nothing is held until they are complete.
+  void ClosePass() { pass_open_ = false; }
+
+  // Rows of every session that has work. Decoding sessions come first, so that a long prompt never
+  // keeps them waiting. DONE when nobody has work, YIELDED when all who have wait to be read.
+  Status OpenPass(BatchSink* sink) {
+    pass_.Clear();
+    bool waiting = false;
+    for (Member& member : sessions_) {
+      member.in_pass = false;
+      member.session->TakeCancel();
+    }
+    for (const bool decoding : {true, false}) {
+      for (Member& member : sessions_) {
+        Session* session = member.session;
+        if (!session->HasWork() || decoding != (session->generation().new_tokens() != 0)) continue;
+        if (sink->Of(session) == nullptr && session->generation().blocked()) {
+          waiting = true;
+          continue;
+        }
+        const uint32_t before = pass_.row_count();
+        session->AddRows(&pass_);
+        member.in_pass = pass_.row_count() > before;
+        member.epoch = session->epoch();
+      }
+    }
+    if (pass_.row_count() == 0) return waiting ? Code::kYielded : Code::kDone;
+    cursor_ = Cursor();
+    pass_ns_ = 0;
+    pass_open_ = true;
+    return Status();
+  }
+
+  Status RunPass(Deadline* deadline, BatchSink* sink) {
+    if (!StillCurrent()) ClosePass();
+    if (!pass_open_) JUNTO_TRY(OpenPass(sink));
+    const Program program = model_->program();
+    const uint64_t before = deadline->Elapsed();
+    const Status status = program.Run(&pass_, program.end(), deadline, &cursor_);
+    pass_ns_ += deadline->Elapsed() - before;
+    if (status.code() == Code::kYielded) return status;
+    pass_open_ = false;
+    JUNTO_TRY(status);
+    Status first;
+    for (Member& member : sessions_) {
+      if (!member.in_pass) continue;
+      Session* session = member.session;
+      const Status finished = session->FinishRows(&pass_, pass_ns_, sink->Of(session));
+      if (!finished.failed()) continue;
+      session->generation().Finish(Stop::kCallback);
+      if (first.ok()) first = finished;
+    }
+    return first;
+  }
+
+  const Model* model_;
+  Clock* clock_;
+  uint32_t max_sessions_;
+  Vector<Member> sessions_;
+  Block scratch_;
+  Pass pass_;
+  Cursor cursor_;
+  bool pass_open_ = false;
+  uint64_t pass_ns_ = 0;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_RUNTIME_BATCH_H_

@@ -1,0 +1,126 @@
+// Generation: what happens between logits and text: the sampler, the stop rules, the stream.
+#ifndef JUNTO_RUNTIME_GENERATION_H_
+#define JUNTO_RUNTIME_GENERATION_H_
+
+#include <cstdint>
+
+#include "junto/runtime/model.h"
+#include "junto/runtime/sampler.h"
+#include "junto/runtime/sequence.h"
+#include "junto/text/stream.h"
+
+namespace junto {
+
+// Why a generation ended. Values equal junto_stop in c_api/junto.h.
+enum class Stop : int32_t {
+  kNone = 0,
+  kEos = 1,
+  kText = 2,
+  kLength = 3,
+  kContext = 4,
+  kCallback = 5,
+  kCancelled = 6,
+};
+
+// Receives text and tokens as they come. OK goes on, a code > 0 stops, a failure fails the step.
+class ChunkSink {
+ public:
+  virtual ~ChunkSink() = default;
+  virtual Status Take(std::string_view text, Span<const int32_t> tokens) = 0;
+};
+
+class Generation {
+ public:
+  // Text that may wait to be read before the generation pauses.
+  static constexpr size_t kWaitingText = 4096;
+
+  // Takes its scratch from `arena`; must be called twice, measuring and placing.
+  void LayOut(const Model& model, Arena* arena) {
+    tokenizer_ = &model.tokenizer();
+    const uint32_t vocab = model.spec().vocab;
+    candidates_ = {arena->Take<Candidate>(vocab), vocab};
+    const size_t bytes = kWaitingText + TextStream::MinBuffer(tokenizer_->max_piece_bytes());
+    stream_ = TextStream({arena->Take<char>(bytes), bytes});
+  }
+
+  SamplingSpec sampling;
+  uint32_t max_new_tokens = 0;  // 0: until the context is full
+
+  TextStream& stream() { return stream_; }
+  Stop stop() const { return stop_; }
+  uint32_t new_tokens() const { return new_tokens_; }
+  bool running() const { return running_; }
+  // Whether waiting text must be read before another token fits.
+  bool blocked() const { return stream_.text().size() > kWaitingText; }
+
+  // Begins anew after a prompt; text that nobody read is dropped.
+  void Start() {
+    stream_.Reset();
+    stop_ = Stop::kNone;
+    new_tokens_ = 0;
+    running_ = true;
+  }
+  void Finish(Stop stop) {
+    stop_ = stop;
+    running_ = false;
+  }
+  void Idle() { running_ = false; }
+
+  // Chooses the next token from `logits` [vocab], which are changed, appends it to the sequence,
+  // and hands its text to `sink` (nullptr: it waits in the stream).
+  Status Advance(float* logits, Sequence* sequence, ChunkSink* sink) {
+    const Span<const int32_t> tokens = sequence->tokens();
+    const size_t window = std::min<size_t>(sampling.penalty_window, tokens.size());
+    const int32_t token =
+        Sampler(candidates_)
+            .Choose(sampling, logits, tokens.subspan(tokens.size() - window, window),
+                    tokens.size());
+    ++new_tokens_;
+    Span<const int32_t> shown(&token, 1);
+    if (tokenizer_->IsEnd(token)) {
+      Finish(Stop::kEos);
+      shown = {};
+    } else {
+      if (sequence->full()) {
+        Finish(Stop::kContext);
+      } else {
+        sequence->Append(token);
+      }
+      // Control tokens are structure, not text; who reads them finds them among the tokens.
+      if (!tokenizer_->IsControl(token)) {
+        const Status fed = stream_.Feed(tokenizer_->Piece(token));
+        if (fed.failed()) return fed;
+      }
+      if (stream_.stopped()) {
+        Finish(Stop::kText);
+      } else if (running_ && new_tokens_ == max_new_tokens) {
+        Finish(Stop::kLength);
+      }
+    }
+    if (!running_) stream_.Flush();
+    return Deliver(shown, sink);
+  }
+
+ private:
+  Status Deliver(Span<const int32_t> tokens, ChunkSink* sink) {
+    if (sink == nullptr) return Status();
+    const std::string_view text = stream_.text();
+    if (text.empty() && tokens.empty()) return Status();
+    const Status status = sink->Take(text, tokens);
+    stream_.Consume(text.size());
+    if (static_cast<int32_t>(status.code()) <= 0) return status;
+    Finish(Stop::kCallback);
+    return Status();
+  }
+
+  const Tokenizer* tokenizer_ = nullptr;
+  Span<Candidate> candidates_;
+  TextStream stream_{Span<char>()};
+  Stop stop_ = Stop::kNone;
+  uint32_t new_tokens_ = 0;
+  bool running_ = false;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_RUNTIME_GENERATION_H_

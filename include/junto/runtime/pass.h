@@ -1,0 +1,196 @@
+// Pass: the working set of one run through the model over some rows. A row is one token of one
+// sequence; rows of many sequences share a pass.
+#ifndef JUNTO_RUNTIME_PASS_H_
+#define JUNTO_RUNTIME_PASS_H_
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "junto/base/arena.h"
+#include "junto/base/executor.h"
+#include "junto/runtime/kv_cache.h"
+#include "junto/runtime/weights.h"
+
+namespace junto {
+
+// The frequencies of one of the spec's ropes, computed once per model.
+struct RopeTable {
+  const double* frequencies = nullptr;  // [dims / 2]
+  float magnitude = 1.0f;
+};
+
+// What a pass computes with; shared by all passes of a model.
+struct Engine {
+  const ModelSpec* spec = nullptr;
+  const ModelWeights* weights = nullptr;
+  const RopeTable* ropes = nullptr;  // one per spec->ropes
+  const KernelTable* kernels = nullptr;
+  Executor* executor = nullptr;
+};
+
+struct PassRow {
+  KvCache* kv = nullptr;
+  uint64_t position = 0;
+  int32_t token = 0;
+};
+
+// Rows of activations in the two forms that matrices take; each matrix reads one of them.
+struct Activations {
+  float* floats = nullptr;            // [rows][columns]
+  ActivationBlock* blocks = nullptr;  // [rows][columns / 32]
+  uint32_t columns = 0;
+
+  float* row(uint64_t i) const { return floats + i * columns; }
+  ActivationBlock* block_row(uint64_t i) const { return blocks + i * (columns / kBlockColumns); }
+};
+
+// Which rows each expert works on: slot s is the work of one expert on one row. Slots are ordered
+// by expert, then by row. A dense network is one expert that works on every row.
+struct ExpertSlots {
+  uint32_t* active = nullptr;  // [active_count] experts with work, ascending
+  uint32_t* begin = nullptr;   // [experts + 1] slots of expert e: [begin[e], begin[e + 1])
+  uint32_t* row = nullptr;     // [slots] the row each slot works on
+  uint32_t* slot = nullptr;    // [rows][experts_used] the slot of each row's choice, by rank
+  uint32_t* expert = nullptr;  // [rows][experts_used] the router's choice, by rank
+  float* weight = nullptr;     // [rows][experts_used]
+  uint32_t active_count = 0;
+};
+
+constexpr uint32_t kSlotGroup = 32;  // slots that a gate/up tile takes at a time
+
+class Pass {
+ public:
+  // Takes the buffers for up to `rows` rows and `logit_rows` rows of logits from `arena`; with a
+  // measuring arena only says how much.
+  void LayOut(const Engine& engine, uint32_t rows, uint32_t logit_rows, Arena* arena) {
+    engine_ = engine;
+    row_capacity_ = rows;
+    logit_capacity_ = logit_rows;
+    const Widths widths(engine);
+    const uint32_t width = engine.spec->width;
+    rows_ = arena->Take<PassRow>(rows);
+    residual = TakeActivations(rows, width, false, arena);
+    normed = TakeActivations(rows, width, true, arena);
+    projected = TakeActivations(rows, width, false, arena);
+    query = TakeActivations(rows, widths.query, false, arena);
+    key = TakeActivations(rows, widths.key, false, arena);
+    value = TakeActivations(rows, widths.value, false, arena);
+    attended = TakeActivations(rows, widths.attended, true, arena);
+    gated = TakeActivations(uint64_t{rows} * widths.experts_used, widths.ffn, true, arena);
+    expert_out = TakeActivations(uint64_t{rows} * widths.experts_used, width, false, arena);
+    router_logits = TakeActivations(rows, widths.experts, false, arena);
+    slots.active = arena->Take<uint32_t>(widths.experts);
+    slots.begin = arena->Take<uint32_t>(widths.experts + 1);
+    slots.row = arena->Take<uint32_t>(uint64_t{rows} * widths.experts_used);
+    slots.slot = arena->Take<uint32_t>(uint64_t{rows} * widths.experts_used);
+    slots.expert = arena->Take<uint32_t>(uint64_t{rows} * widths.experts_used);
+    slots.weight = arena->Take<float>(uint64_t{rows} * widths.experts_used);
+    angle_stride_ = widths.rope_pairs;
+    cosine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
+    sine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
+    head_rows_ = arena->Take<uint32_t>(logit_rows);
+    logits_ = arena->Take<float>(uint64_t{logit_rows} * engine.spec->vocab);
+    scratch_stride_ = RoundUp<uint64_t>(widths.scratch, 16);
+    scratch_ = arena->Take<float>(scratch_stride_ * engine.executor->worker_count());
+  }
+
+  // ---- what to run, set between passes
+  void Clear() { row_count_ = head_count_ = 0; }
+  // False when the pass is full.
+  bool AddRow(KvCache* kv, uint64_t position, int32_t token) {
+    if (row_count_ == row_capacity_) return false;
+    rows_[row_count_++] = {kv, position, token};
+    return true;
+  }
+  // Asks for the logits of `row`; returns which row of logits they will be.
+  uint32_t AddHead(uint32_t row) {
+    head_rows_[head_count_] = row;
+    return head_count_++;
+  }
+  void ClearHeads() { head_count_ = 0; }
+
+  const Engine& engine() const { return engine_; }
+  uint32_t row_capacity() const { return row_capacity_; }
+  uint32_t logit_capacity() const { return logit_capacity_; }
+  uint32_t row_count() const { return row_count_; }
+  uint32_t head_count() const { return head_count_; }
+  const PassRow& row(uint32_t i) const { return rows_[i]; }
+  const uint32_t* head_rows() const { return head_rows_; }
+  float* logits(uint32_t i) const { return logits_ + uint64_t{i} * engine_.spec->vocab; }
+
+  // cos and sin of row i's angles under rope r.
+  float* cosine(uint32_t i, uint32_t r) const { return cosine_ + AngleOffset(i, r); }
+  float* sine(uint32_t i, uint32_t r) const { return sine_ + AngleOffset(i, r); }
+  float* scratch(uint32_t worker) const { return scratch_ + worker * scratch_stride_; }
+
+  // ---- what stages hand to each other
+  Activations residual;
+  Activations normed;
+  Activations projected;
+  Activations query;
+  Activations key;
+  Activations value;
+  Activations attended;
+  Activations gated;       // by slot: f(gate x, up x)
+  Activations expert_out;  // by slot
+  Activations router_logits;
+  ExpertSlots slots;
+
+ private:
+  // The largest sizes that any layer asks for.
+  struct Widths {
+    explicit Widths(const Engine& engine) {
+      for (size_t i = 0; i < engine.spec->layers.size(); ++i) {
+        const AttentionSpec& attention = engine.spec->layers[i].attention;
+        const FeedForwardSpec& network = engine.spec->layers[i].ffn;
+        const uint32_t tile = engine.weights->layers[i].ffn.gate.tile_panels * kPanelRows;
+        query = std::max(query, attention.heads * attention.key_dim);
+        key = std::max(key, attention.kv_heads * attention.key_dim);
+        value = std::max(value, attention.kv_heads * attention.value_dim);
+        attended = std::max(attended, attention.heads * attention.value_dim);
+        ffn = std::max(ffn, network.width);
+        experts = std::max(experts, network.router.experts);
+        experts_used = std::max(experts_used, network.router.experts_used);
+        scratch = std::max<uint64_t>(scratch, 2 * kSlotGroup * uint64_t{tile});
+        scratch = std::max<uint64_t>(scratch, AttentionScratch(attention.value_dim));
+      }
+      for (const RopeSpec& rope : engine.spec->ropes) {
+        rope_pairs = std::max(rope_pairs, rope.dims / 2);
+      }
+    }
+    uint32_t query = 0, key = 0, value = 0, attended = 0, ffn = 0;
+    uint32_t experts = 1, experts_used = 1, rope_pairs = 0;
+    uint64_t scratch = 0;  // floats per worker
+  };
+
+  static Activations TakeActivations(uint64_t rows, uint32_t columns, bool blocks, Arena* arena) {
+    Activations taken;
+    taken.columns = columns;
+    taken.floats = arena->Take<float>(rows * columns);
+    if (blocks) taken.blocks = arena->Take<ActivationBlock>(rows * (columns / kBlockColumns));
+    return taken;
+  }
+
+  uint64_t AngleOffset(uint32_t row, uint32_t rope) const {
+    return (uint64_t{row} * engine_.spec->ropes.size() + rope) * angle_stride_;
+  }
+
+  Engine engine_;
+  uint32_t row_capacity_ = 0;
+  uint32_t logit_capacity_ = 0;
+  uint32_t row_count_ = 0;
+  uint32_t head_count_ = 0;
+  uint32_t angle_stride_ = 0;
+  uint64_t scratch_stride_ = 0;
+  PassRow* rows_ = nullptr;
+  float* cosine_ = nullptr;
+  float* sine_ = nullptr;
+  uint32_t* head_rows_ = nullptr;
+  float* logits_ = nullptr;
+  float* scratch_ = nullptr;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_RUNTIME_PASS_H_

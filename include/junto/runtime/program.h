@@ -1,0 +1,81 @@
+// Program: runs a pass stage by stage. The cursor (stage, next tile) is all the state of a pass
+// that was interrupted, so yielding, cancelling and resuming are one mechanism.
+#ifndef JUNTO_RUNTIME_PROGRAM_H_
+#define JUNTO_RUNTIME_PROGRAM_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "junto/runtime/stages.h"
+
+namespace junto {
+
+// When to stop early. Looked at between ranges of tiles, by the thread that runs the pass.
+class Interrupt {
+ public:
+  virtual ~Interrupt() = default;
+  // Whether somebody asked to cancel; any thread.
+  virtual bool Cancelled() = 0;
+  // Whether the time budget is used up.
+  virtual bool Expired() = 0;
+  // Whether there is a budget at all: without one, stages run undivided.
+  virtual bool Bounded() = 0;
+};
+
+// Where a pass stands.
+struct Cursor {
+  uint32_t stage = 0;
+  uint32_t tile = 0;
+};
+
+class Program {
+ public:
+  explicit Program(uint32_t layers) : layers_(layers) {}
+
+  uint32_t head_stage() const { return 1 + layers_ * kStagesPerLayer; }
+  uint32_t end() const { return head_stage() + 1; }
+
+  // Runs from the cursor to stage `end` (exclusive). OK; YIELDED with the cursor where to resume;
+  // CANCELLED: the pass must be begun again; or what the executor reports, likewise.
+  Status Run(Pass* pass, uint32_t end, Interrupt* interrupt, Cursor* cursor) const {
+    while (cursor->stage < end) {
+      JUNTO_TRY(RunStage(pass, interrupt, cursor));
+      cursor->stage += 1;
+      cursor->tile = 0;
+    }
+    return Status();
+  }
+
+ private:
+  // Tiles per worker between two looks at the clock.
+  static constexpr uint32_t kTilesPerLook = 4;
+
+  Status RunStage(Pass* pass, Interrupt* interrupt, Cursor* cursor) const {
+    const uint32_t layer = cursor->stage == 0 ? 0 : (cursor->stage - 1) / kStagesPerLayer;
+    const Stage& stage = cursor->stage == 0 ? kEmbedStage
+                         : cursor->stage == head_stage()
+                             ? kHeadStage
+                             : kLayerStages[(cursor->stage - 1) % kStagesPerLayer];
+    const uint32_t tiles = stage.tiles(*pass, layer);
+    Executor* executor = pass->engine().executor;
+    while (cursor->tile < tiles) {
+      if (interrupt->Cancelled()) return Code::kCancelled;
+      uint32_t count = tiles - cursor->tile;
+      if (interrupt->Bounded()) count = std::min(count, executor->worker_count() * kTilesPerLook);
+      const uint32_t first = cursor->tile;
+      JUNTO_TRY(ParallelFor(executor, count, [=](uint32_t index, uint32_t worker) {
+        if (!interrupt->Cancelled()) stage.run(pass, layer, first + index, worker);
+      }));
+      if (interrupt->Cancelled()) return Code::kCancelled;
+      cursor->tile += count;
+      if (interrupt->Expired()) return Code::kYielded;
+    }
+    return Status();
+  }
+
+  uint32_t layers_;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_RUNTIME_PROGRAM_H_

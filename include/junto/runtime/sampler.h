@@ -1,0 +1,202 @@
+// Sampler: from a row of logits to the next token.
+//
+// Order: penalties, temperature, top-k, top-p, min-p, then one draw. The draw's random number
+// depends on (seed, position) alone, so a text replays whatever ran beside it.
+#ifndef JUNTO_RUNTIME_SAMPLER_H_
+#define JUNTO_RUNTIME_SAMPLER_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "junto/base/math.h"
+#include "junto/base/span.h"
+#include "junto/base/status.h"
+
+namespace junto {
+
+struct SamplingSpec {
+  uint64_t seed = 0;
+  float temperature = 0.0f;        // 0: greedy
+  float top_p = 1.0f;              // 1: off
+  float min_p = 0.0f;              // 0: off
+  float repeat_penalty = 1.0f;     // 1: off; divides positive logits, multiplies negative ones
+  float presence_penalty = 0.0f;   // subtracted once from what was seen
+  float frequency_penalty = 0.0f;  // subtracted per time it was seen
+  uint32_t top_k = 0;              // 0: off
+  uint32_t penalty_window = 64;    // last tokens that penalties look at
+};
+
+constexpr uint32_t kMaxPenaltyWindow = 4096;
+
+inline Status CheckSampling(const SamplingSpec& spec) {
+  struct Bound {
+    const char* name;
+    float value;
+    float low;
+    float high;
+  };
+  const Bound bounds[] = {
+      {"temperature", spec.temperature, 0.0f, 100.0f},
+      {"top_p", spec.top_p, 0.0f, 1.0f},
+      {"min_p", spec.min_p, 0.0f, 1.0f},
+      {"repeat_penalty", spec.repeat_penalty, 0.01f, 100.0f},
+      {"presence_penalty", spec.presence_penalty, -100.0f, 100.0f},
+      {"frequency_penalty", spec.frequency_penalty, -100.0f, 100.0f},
+  };
+  for (const Bound& bound : bounds) {
+    if (bound.value >= bound.low && bound.value <= bound.high) continue;
+    return Status::Make(Code::kInvalid, "%s %g: %g to %g expected", bound.name,
+                        static_cast<double>(bound.value), static_cast<double>(bound.low),
+                        static_cast<double>(bound.high));
+  }
+  if (spec.penalty_window > kMaxPenaltyWindow) {
+    return Status::Make(Code::kInvalid, "penalty_window %u: at most %u expected",
+                        static_cast<unsigned>(spec.penalty_window),
+                        static_cast<unsigned>(kMaxPenaltyWindow));
+  }
+  return Status();
+}
+
+// A number in [0, 1) for each (seed, counter): Philox 4x32-10 (Salmon et al., SC 2011).
+inline double UniformAt(uint64_t seed, uint64_t counter) {
+  uint32_t c[4] = {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0, 0};
+  uint32_t k[2] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t first = uint64_t{0xD2511F53u} * c[0];
+    const uint64_t second = uint64_t{0xCD9E8D57u} * c[2];
+    const uint32_t next[4] = {
+        static_cast<uint32_t>(second >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(second),
+        static_cast<uint32_t>(first >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(first)};
+    std::copy(next, next + 4, c);
+    k[0] += 0x9E3779B9u;
+    k[1] += 0xBB67AE85u;
+  }
+  const uint64_t bits = uint64_t{c[0]} << 21 | c[1] >> 11;
+  return static_cast<double>(bits) * 0x1p-53;
+}
+
+// A token that may be drawn, and its share, relative to the best one's 1.
+struct Candidate {
+  float share;
+  int32_t token;
+};
+
+class Sampler {
+ public:
+  // `candidates` has one place per token of the vocabulary and is the sampler's scratch.
+  explicit Sampler(Span<Candidate> candidates) : candidates_(candidates) {}
+
+  // The next token. `logits` [vocabulary] are changed by penalties; a NaN is never chosen unless
+  // all are. `recent` are the last tokens, `position` that of the token to come.
+  int32_t Choose(const SamplingSpec& spec, float* logits, Span<const int32_t> recent,
+                 uint64_t position) const {
+    Penalise(spec, recent, logits);
+    const int32_t best = Best(logits);
+    if (spec.temperature == 0.0f || !(logits[best] > -INFINITY) || logits[best] == INFINITY) {
+      return best;
+    }
+    FillShares(logits, logits[best], spec.temperature);
+    const size_t kept = Filter(spec);
+    return Draw(kept, UniformAt(spec.seed, position));
+  }
+
+ private:
+  // Largest logit, ties to the lower id.
+  int32_t Best(const float* logits) const {
+    int32_t best = 0;
+    for (size_t i = 1; i < candidates_.size(); ++i) {
+      if (logits[i] > logits[best] || (std::isnan(logits[best]) && !std::isnan(logits[i]))) {
+        best = static_cast<int32_t>(i);
+      }
+    }
+    return best;
+  }
+
+  void Penalise(const SamplingSpec& spec, Span<const int32_t> recent, float* logits) const {
+    const bool off = spec.repeat_penalty == 1.0f && spec.presence_penalty == 0.0f &&
+                     spec.frequency_penalty == 0.0f;
+    if (off) return;
+    for (size_t i = 0; i < recent.size(); ++i) {
+      const int32_t token = recent[i];
+      if (std::find(recent.begin(), recent.begin() + i, token) != recent.begin() + i) continue;
+      const auto times = std::count(recent.begin() + i, recent.end(), token);
+      float& logit = logits[token];
+      logit = logit > 0.0f ? logit / spec.repeat_penalty : logit * spec.repeat_penalty;
+      logit -= spec.presence_penalty + spec.frequency_penalty * static_cast<float>(times);
+    }
+  }
+
+  // Shares in order of token id.
+  void FillShares(const float* logits, float best, float temperature) const {
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+      const double below = (static_cast<double>(logits[i]) - best) / temperature;
+      candidates_[i].share = below > -100.0 ? static_cast<float>(ExactExp(below)) : 0.0f;
+      candidates_[i].token = static_cast<int32_t>(i);
+    }
+  }
+
+  static bool Better(const Candidate& a, const Candidate& b) {
+    return a.share != b.share ? a.share > b.share : a.token < b.token;
+  }
+  static bool Worse(const Candidate& a, const Candidate& b) { return Better(b, a); }
+
+  static double SumOf(const Candidate* begin, const Candidate* end) {
+    double sum = 0.0;
+    for (const Candidate* c = begin; c != end; ++c) sum += c->share;
+    return sum;
+  }
+
+  // Moves the candidates that remain to the front, best first; returns how many. All of them, in
+  // order of id, when no filter is on.
+  size_t Filter(const SamplingSpec& spec) const {
+    size_t count = candidates_.size();
+    const bool top_p = spec.top_p < 1.0f;
+    if (spec.top_k == 0 && !top_p && spec.min_p == 0.0f) return count;
+    if (spec.top_k != 0 && spec.top_k < count) {
+      count = spec.top_k;
+      std::nth_element(candidates_.begin(), candidates_.begin() + count, candidates_.end(), Better);
+      SortById(candidates_.begin(), candidates_.begin() + count);  // so that sums have one order
+    }
+    // Best-first, but only as far as needed: a heap is cheaper than sorting a vocabulary.
+    Candidate* const begin = candidates_.begin();
+    Candidate* const end = begin + count;
+    const double limit = top_p ? spec.top_p * SumOf(begin, end) : INFINITY;
+    std::make_heap(begin, end, Worse);
+    double sum = 0.0;
+    size_t kept = 0;
+    for (Candidate* last = end; last != begin && (kept == 0 || sum < limit); --last) {
+      if (kept != 0 && begin->share < spec.min_p) break;
+      sum += begin->share;
+      std::pop_heap(begin, last, Worse);  // the best is now at last - 1
+      ++kept;
+    }
+    std::reverse(end - kept, end);
+    std::rotate(begin, end - kept, end);
+    return kept;
+  }
+
+  static void SortById(Candidate* begin, Candidate* end) {
+    std::sort(begin, end, [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
+  }
+
+  int32_t Draw(size_t kept, double uniform) const {
+    const Candidate* begin = candidates_.data();
+    const double target = uniform * SumOf(begin, begin + kept);
+    double sum = 0.0;
+    int32_t drawn = begin->token;
+    for (size_t i = 0; i < kept; ++i) {
+      if (begin[i].share == 0.0f) continue;
+      drawn = begin[i].token;
+      sum += begin[i].share;
+      if (sum > target) break;
+    }
+    return drawn;
+  }
+
+  Span<Candidate> candidates_;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_RUNTIME_SAMPLER_H_

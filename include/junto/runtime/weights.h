@@ -1,0 +1,178 @@
+// Weights: a model's parameters in memory, in the layout kernels read.
+//
+// One function lays everything out; run over a measuring Arena it is the plan, run over a block it
+// says where each tensor goes. Loading then transcodes file rows into their places.
+#ifndef JUNTO_RUNTIME_WEIGHTS_H_
+#define JUNTO_RUNTIME_WEIGHTS_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "junto/base/arena.h"
+#include "junto/model/spec.h"
+#include "junto/quant/transcode.h"
+
+namespace junto {
+
+// A matrix as stages run it: tiles of `tile_panels` panels are the unit of parallel work, and
+// depend on the tensor alone.
+struct Matrix {
+  PanelMatrix panels;
+  const float* bias = nullptr;  // [rows]
+  uint32_t tile_panels = 0;
+
+  uint32_t tiles() const { return CeilDiv(PanelCount(panels.rows), tile_panels); }
+};
+
+// One expert, or the dense network of a layer. The panels of gate and up alternate in memory, so
+// that a tile reads one stream.
+struct FeedForwardWeights {
+  Matrix gate;
+  Matrix up;
+  Matrix down;
+};
+
+struct LayerWeights {
+  const float* mixer_norm = nullptr;
+  const float* sinks = nullptr;
+  Matrix q;
+  Matrix k;
+  Matrix v;
+  Matrix out;
+  const float* ffn_norm = nullptr;
+  Matrix route;
+  FeedForwardWeights ffn;                      // the dense network, or expert 0
+  uint64_t expert_stride = 0;                  // bytes from one expert to the next
+  uint64_t expert_bias_stride[3] = {0, 0, 0};  // floats, of gate, up and down
+};
+
+struct ModelWeights {
+  explicit ModelWeights(Memory* memory) : layers({memory, Tag::kObject}) {}
+
+  Matrix embedding;
+  Matrix head;
+  const float* output_norm = nullptr;
+  const float* rope_factors = nullptr;
+  Vector<LayerWeights> layers;
+};
+
+constexpr uint64_t kExpertAlignment = 4096;  // so that an expert is one aligned read
+
+// Panels per tile: about 64 KiB of weights, in groups of 4 so that a tile of gate rows is a whole
+// number of activation blocks, and at least 16 tiles where the matrix is large enough.
+inline uint32_t TilePanels(uint64_t panel_bytes, uint32_t panels) {
+  const uint64_t by_size = 65536 / std::max<uint64_t>(panel_bytes, 1);
+  const uint64_t wanted = std::min<uint64_t>(by_size, panels / 16);
+  return static_cast<uint32_t>(std::max<uint64_t>(wanted / 4 * 4, 4));
+}
+
+// Places tensors in an Arena. With `widen`, every matrix becomes F32.
+class WeightLayout {
+ public:
+  WeightLayout(Arena* arena, bool widen) : arena_(arena), widen_(widen) {}
+
+  const float* PlaceVector(const TensorInfo* tensor) {
+    if (tensor == nullptr) return nullptr;
+    uint64_t count = 1;
+    for (uint64_t dim : tensor->dims) count *= dim;
+    return arena_->Take<float>(count);
+  }
+
+  Matrix Describe(const MatrixRef& ref) const {
+    const SourceFormat& source = *FindSourceFormat(ref.weight->type);
+    Matrix matrix;
+    matrix.panels.format = widen_ ? PanelFormat::kF32 : source.panel;
+    matrix.panels.table = source.table;
+    matrix.panels.rows = ref.rows;
+    matrix.panels.columns = ref.columns;
+    matrix.panels.stride = PanelBytes(matrix.panels.format, ref.columns);
+    matrix.tile_panels = TilePanels(matrix.panels.stride, PanelCount(ref.rows));
+    return matrix;
+  }
+
+  Matrix PlaceMatrix(const MatrixRef& ref) {
+    Matrix matrix = Describe(ref);
+    matrix.panels.data = arena_->Take<uint8_t>(PanelCount(ref.rows) * matrix.panels.stride);
+    matrix.bias = PlaceVector(ref.bias);
+    return matrix;
+  }
+
+  // All experts of a layer, each [gate 0][up 0][gate 1][up 1] ... [down], then the biases.
+  void PlaceFeedForward(const FeedForwardSpec& spec, LayerWeights* layer) {
+    FeedForwardWeights* ffn = &layer->ffn;
+    ffn->gate = Describe(spec.gate);
+    ffn->up = Describe(spec.up);
+    ffn->down = Describe(spec.down);
+    const uint64_t pair = ffn->gate.panels.stride + ffn->up.panels.stride;
+    const uint64_t pairs = PanelCount(spec.gate.rows) * pair;
+    const uint64_t down = PanelCount(spec.down.rows) * ffn->down.panels.stride;
+    layer->expert_stride = RoundUp(pairs + down, kExpertAlignment);
+    const uint8_t* data =
+        arena_->Take<uint8_t>(layer->expert_stride * spec.gate.count, kExpertAlignment);
+    if (data != nullptr) {
+      ffn->gate.panels.data = data;
+      ffn->up.panels.data = data + ffn->gate.panels.stride;
+      ffn->down.panels.data = data + pairs;
+    }
+    ffn->gate.panels.stride = ffn->up.panels.stride = pair;
+    ffn->gate.tile_panels = ffn->up.tile_panels = TilePanels(pair, PanelCount(spec.gate.rows));
+    ffn->gate.bias = PlaceVector(spec.gate.bias);
+    ffn->up.bias = PlaceVector(spec.up.bias);
+    ffn->down.bias = PlaceVector(spec.down.bias);
+    layer->expert_bias_stride[0] = spec.gate.bias == nullptr ? 0 : spec.gate.rows;
+    layer->expert_bias_stride[1] = spec.up.bias == nullptr ? 0 : spec.up.rows;
+    layer->expert_bias_stride[2] = spec.down.bias == nullptr ? 0 : spec.down.rows;
+  }
+
+ private:
+  Arena* arena_;
+  bool widen_;
+};
+
+// Lays out the whole model; `weights->layers` already has its size.
+inline void LayOutWeights(const ModelSpec& spec, bool widen, Arena* arena, ModelWeights* weights) {
+  WeightLayout layout(arena, widen);
+  weights->embedding = layout.PlaceMatrix(spec.embedding);
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const LayerSpec& from = spec.layers[i];
+    LayerWeights* to = &weights->layers[i];
+    to->mixer_norm = layout.PlaceVector(from.mixer_norm);
+    to->sinks = layout.PlaceVector(from.attention.sinks);
+    to->q = layout.PlaceMatrix(from.attention.q);
+    to->k = layout.PlaceMatrix(from.attention.k);
+    to->v = layout.PlaceMatrix(from.attention.v);
+    to->out = layout.PlaceMatrix(from.attention.out);
+    to->ffn_norm = layout.PlaceVector(from.ffn_norm);
+    if (from.ffn.router.experts != 0) to->route = layout.PlaceMatrix(from.ffn.route);
+    layout.PlaceFeedForward(from.ffn, to);
+  }
+  weights->output_norm = layout.PlaceVector(spec.output_norm);
+  weights->rope_factors = layout.PlaceVector(spec.rope_factors);
+  weights->head = spec.head.weight == spec.embedding.weight ? weights->embedding
+                                                            : layout.PlaceMatrix(spec.head);
+}
+
+// The only way a tile sees an expert. Resident weights answer with a pointer.
+class WeightStore {
+ public:
+  explicit WeightStore(const ModelWeights* weights) : weights_(weights) {}
+
+  // Any thread. The result is valid until Release of the same expert.
+  FeedForwardWeights Acquire(uint32_t layer, uint32_t expert) const {
+    const LayerWeights& from = weights_->layers[layer];
+    FeedForwardWeights ffn = from.ffn;
+    Matrix* matrices[3] = {&ffn.gate, &ffn.up, &ffn.down};
+    for (int i = 0; i < 3; ++i) {
+      matrices[i]->panels.data += expert * from.expert_stride;
+      if (matrices[i]->bias != nullptr) matrices[i]->bias += expert * from.expert_bias_stride[i];
+    }
+    return ffn;
+  }
+
+ private:
+  const ModelWeights* weights_;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_RUNTIME_WEIGHTS_H_
