@@ -1,0 +1,446 @@
+#ifndef JUNTO_H_
+#define JUNTO_H_
+/* junto.h: run mixture-of-experts language models on the CPU, inside your own process.
+ *
+ *   junto_runtime *runtime;  junto_model *model;  junto_session *session;  junto_prompt *prompt;
+ *   junto_runtime_create(NULL, &runtime, &err);               services: memory, threads, files, log
+ *   junto_model_load(runtime, path, strlen(path), NULL, &model, &err);      weights and tokenizer
+ *   junto_session_create(model, NULL, &session, &err);                one conversation: KV cache
+ *   junto_prompt_create(model, &prompt, &err);
+ *   junto_prompt_begin_turn(prompt, "user", 4);
+ *   junto_prompt_add_text(prompt, text, strlen(text));
+ *   junto_prompt_end_turn(prompt, &err);
+ *   junto_session_prefill(session, prompt, &err);
+ *   junto_session_generate(session, on_chunk, user, &err);    on_chunk receives text as it comes
+ *
+ * Language: C89 plus <stdint.h>; C++98. All text is UTF-8.
+ * Threads:  [any] callable from any thread at any time. [one] one thread at a time per handle;
+ *           misuse and re-entry give JUNTO_E_BUSY. Inside a stream or logits callback [any] calls
+ *           are legal; inside log, allocator, file, clock, progress and task callbacks none are.
+ * Status:   < 0 failed and changed nothing (E_SHORT_BUFFER still sets the size), 0 worked,
+ *           > 0 stopped early on purpose.
+ * Handles:  born with one reference; children keep parents alive, so any release order is legal.
+ * Structs:  call *_init(&s, sizeof s) first. Fields are only ever appended, and an appended zero
+ *           means "as before". A zero-filled struct with struct_size set is valid.
+ * NULL:     legal for err, desc, dst, user and every release; elsewhere only at JUNTO_OPT.
+ * Promises: nothing here throws, aborts, prints or reads the environment; all memory comes from
+ *           the runtime's allocator; stepping never allocates. The same model, prompt and sampling
+ *           give the same text for every thread count, batch, chunk size and time budget. */
+#include <stddef.h>
+#include <stdint.h>
+
+#define JUNTO_VERSION_MAJOR 0
+#define JUNTO_VERSION_MINOR 1
+#define JUNTO_VERSION_PATCH 0
+
+#if defined(_WIN32)
+#define JUNTO_CALL __cdecl
+#else
+#define JUNTO_CALL
+#endif
+#if !defined(JUNTO_SHARED)
+#define JUNTO_API
+#elif !defined(_WIN32)
+#define JUNTO_API __attribute__((visibility("default")))
+#elif defined(JUNTO_BUILDING)
+#define JUNTO_API __declspec(dllexport)
+#else
+#define JUNTO_API __declspec(dllimport)
+#endif
+#if !defined(JUNTO_OPT)
+#define JUNTO_OPT /* marks pointers that may be NULL; bindings may define it */
+#endif
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+typedef struct junto_runtime
+    junto_runtime;                      /* allocator, executor, files, log: no process globals */
+typedef struct junto_model junto_model; /* immutable weights and tokenizer, shared by threads */
+typedef struct junto_session junto_session; /* one conversation: KV cache, sampler, pending text */
+typedef struct junto_prompt junto_prompt;   /* the turns, text and tokens of a context */
+typedef struct junto_batch junto_batch;     /* sessions of one model stepped together */
+typedef int32_t junto_token;
+
+/* ---- status and errors ------------------------------------------------------------------------
+ * Every enum has a negative member and FORCE32, hence a signed 32-bit type under every ABI. */
+typedef enum junto_status {
+  JUNTO_OK = 0,
+  JUNTO_YIELDED = 1,         /* the time budget is used up; step again to go on */
+  JUNTO_DONE = 2,            /* generation ended; junto_usage.stop says why */
+  JUNTO_CANCELLED = 3,       /* junto_session_cancel was observed */
+  JUNTO_E_INVALID = -1,      /* an argument is out of range or text is not UTF-8 */
+  JUNTO_E_MEMORY = -2,       /* the allocator or memory_limit said no */
+  JUNTO_E_IO = -3,           /* a file could not be opened or read */
+  JUNTO_E_FORMAT = -4,       /* a file's content is damaged or contradicts itself */
+  JUNTO_E_UNSUPPORTED = -5,  /* valid, but not something this build can do */
+  JUNTO_E_SHORT_BUFFER = -6, /* dst is too small; the needed size is set */
+  JUNTO_E_CONTEXT_FULL = -7, /* the prompt does not fit context_tokens */
+  JUNTO_E_BUSY = -8,         /* another call on this handle is running */
+  JUNTO_E_MISMATCH = -9,     /* handles of different models or runtimes were mixed */
+  JUNTO_E_CALLBACK = -10,    /* a callback of yours reported failure */
+  JUNTO_E_INTERNAL = -11,    /* a bug in Junto; please report the message */
+  JUNTO_STATUS_FORCE32 = 0x7FFFFFFF
+} junto_status;
+
+/* Caller-owned, so it needs no allocation and no thread-local state. */
+typedef struct junto_error {
+  uint32_t struct_size;
+  junto_status status;
+  int32_t os_error;      /* errno of a failed file operation, else 0 */
+  uint32_t message_size; /* bytes of message before its NUL */
+  char message[240];     /* one line that states a fact and a number */
+} junto_error;
+
+JUNTO_API uint32_t JUNTO_CALL
+junto_version(void); /* [any] major<<16 | minor<<8 | patch, as loaded */
+JUNTO_API const char* JUNTO_CALL junto_build_info(void); /* [any] static text for bug reports */
+JUNTO_API const char* JUNTO_CALL
+junto_status_name(junto_status s); /* [any] static text, never NULL */
+JUNTO_API void JUNTO_CALL junto_error_init(junto_error* e, size_t size);
+
+/* ---- runtime: the services of the host --------------------------------------------------------*/
+typedef enum junto_tag {
+  JUNTO_TAG_INVALID = -1,
+  JUNTO_TAG_OBJECT = 0, /* handles and metadata */
+  JUNTO_TAG_WEIGHTS = 1,
+  JUNTO_TAG_KV = 2,      /* keys and values */
+  JUNTO_TAG_SCRATCH = 3, /* activations of a pass */
+  JUNTO_TAG_TOKENIZER = 4,
+  JUNTO_TAG_LOAD_TEMP = 5, /* taken and freed while a model loads */
+  JUNTO_TAG_THREAD = 6,    /* bookkeeping of Junto's own threads */
+  JUNTO_TAG_EXTERNAL = 7,  /* reported, not routed: what a library took behind the allocator */
+  JUNTO_TAG_FORCE32 = 0x7FFFFFFF
+} junto_tag;
+
+/* allocate returns NULL to refuse. Called from any thread; alignment is a power of two, size > 0.
+ */
+typedef struct junto_allocator {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  void* user;
+  void*(JUNTO_CALL* allocate)(void* user, size_t size, size_t alignment, junto_tag tag);
+  void(JUNTO_CALL* deallocate)(void* user, void* p, size_t size, size_t alignment, junto_tag tag);
+} junto_allocator;
+
+typedef void(JUNTO_CALL* junto_task_fn)(void* task, uint32_t index, uint32_t worker);
+
+/* parallel_for calls fn once per index in [0, count), on a worker index < worker_count that no
+ * other thread uses meanwhile, and returns after the last. Tasks never block, allocate or nest. */
+typedef struct junto_executor {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  uint32_t worker_count;
+  uint32_t reserved; /* 0 */
+  void* user;
+  junto_status(JUNTO_CALL* parallel_for)(void* user, uint32_t count, junto_task_fn fn, void* task);
+} junto_executor;
+
+/* read_at is positional, reads all of size or fails, and may run on many threads at once. A mapping
+ * may start at any address. Names are opaque keys that only open_file interprets. */
+typedef struct junto_io {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  void* user;
+  junto_status(JUNTO_CALL* open_file)(void* user, const char* name, size_t name_size, void** file,
+                                      uint64_t* size);
+  junto_status(JUNTO_CALL* read_at)(void* user, void* file, uint64_t offset, void* dst,
+                                    size_t size);
+  junto_status(JUNTO_CALL* JUNTO_OPT map_range)(void* user, void* file, uint64_t offset,
+                                                size_t size, const void** p);
+  void(JUNTO_CALL* JUNTO_OPT unmap_range)(void* user, void* file, const void* p, size_t size);
+  void(JUNTO_CALL* close_file)(void* user, void* file);
+} junto_io;
+
+typedef enum junto_log_level {
+  JUNTO_LOG_INVALID = -1,
+  JUNTO_LOG_OFF = 0,
+  JUNTO_LOG_ERROR = 1,
+  JUNTO_LOG_WARN = 2,
+  JUNTO_LOG_INFO = 3,
+  JUNTO_LOG_DEBUG = 4,
+  JUNTO_LOG_FORCE32 = 0x7FFFFFFF
+} junto_log_level;
+typedef void(JUNTO_CALL* junto_log_fn)(void* user, junto_log_level level, const char* text,
+                                       size_t size);
+typedef uint64_t(JUNTO_CALL* junto_clock_fn)(void* user); /* monotonic nanoseconds */
+
+/* Absent services: aligned malloc, Junto's own threads (parked when idle), OS files, silence. */
+typedef struct junto_runtime_desc {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  const junto_allocator* JUNTO_OPT allocator;
+  const junto_executor* JUNTO_OPT executor;
+  const junto_io* JUNTO_OPT io;
+  junto_log_fn JUNTO_OPT log;
+  void* log_user;
+  junto_clock_fn JUNTO_OPT clock;
+  void* clock_user;
+  junto_log_level log_level;
+  uint32_t max_threads;  /* of Junto's own threads, the caller included; 0 = one per core */
+  uint64_t isa_deny;     /* Highway target bits that must not be used; 0 = none */
+  uint64_t memory_limit; /* bytes over all tags; 0 = none; beyond it calls give E_MEMORY */
+} junto_runtime_desc;
+
+JUNTO_API void JUNTO_CALL junto_runtime_desc_init(junto_runtime_desc* d, size_t size);
+JUNTO_API junto_status JUNTO_CALL junto_runtime_create(const junto_runtime_desc* JUNTO_OPT desc,
+                                                       junto_runtime** out,
+                                                       junto_error* JUNTO_OPT err); /* [any] */
+JUNTO_API void JUNTO_CALL junto_runtime_release(junto_runtime* r);                  /* [any] */
+/* [any] Bytes in use and the most ever in use under a tag; JUNTO_TAG_INVALID asks for the sum. */
+JUNTO_API junto_status JUNTO_CALL junto_runtime_memory(const junto_runtime* r, junto_tag tag,
+                                                       uint64_t* current, uint64_t* peak);
+
+/* ---- models -----------------------------------------------------------------------------------*/
+#define JUNTO_MODEL_METADATA_ONLY 0x1u /* tokenizer, info and plan without weights: no sessions */
+#define JUNTO_MODEL_NO_MAP 0x2u        /* read files, never map them */
+#define JUNTO_MODEL_YARN_TRUNCATE \
+  0x4u /* gpt-oss: round YaRN's bounds as llama.cpp does, to compare */
+
+typedef junto_status(JUNTO_CALL* junto_progress_fn)(void* user, uint64_t done,
+                                                    uint64_t total); /* < 0 abandons */
+
+typedef struct junto_model_desc {
+  uint32_t struct_size;
+  uint32_t flags;                       /* JUNTO_MODEL_* */
+  junto_progress_fn JUNTO_OPT progress; /* bytes of weights, on the calling thread */
+  void* progress_user;
+} junto_model_desc;
+
+typedef struct junto_model_info {
+  uint32_t struct_size;
+  uint32_t flags;        /* 0 */
+  uint64_t weight_bytes; /* in memory */
+  uint64_t decode_bytes; /* of weights that one decoded token reads */
+  uint64_t params_total;
+  uint64_t params_active; /* that one token uses, the input embedding not counted */
+  uint32_t layers;
+  uint32_t width;
+  uint32_t vocab;
+  uint32_t context_max;
+  uint32_t experts; /* 0 for dense models */
+  uint32_t experts_used;
+  junto_token bos; /* -1 where there is none */
+  junto_token eos;
+  char architecture[32]; /* NUL-terminated, as the file says */
+} junto_model_info;
+
+JUNTO_API void JUNTO_CALL junto_model_desc_init(junto_model_desc* d, size_t size);
+JUNTO_API void JUNTO_CALL junto_model_info_init(junto_model_info* i, size_t size);
+JUNTO_API junto_status JUNTO_CALL junto_model_load(junto_runtime* r, const char* name,
+                                                   size_t name_size,
+                                                   const junto_model_desc* JUNTO_OPT desc,
+                                                   junto_model** out,
+                                                   junto_error* JUNTO_OPT err); /* [any] */
+JUNTO_API junto_status JUNTO_CALL junto_model_load_memory(
+    junto_runtime* r, const void* data, uint64_t size, const junto_model_desc* JUNTO_OPT desc,
+    junto_model** out,
+    junto_error* JUNTO_OPT err); /* [any] data is borrowed until the call returns */
+JUNTO_API void JUNTO_CALL junto_model_retain(junto_model* m);  /* [any] */
+JUNTO_API void JUNTO_CALL junto_model_release(junto_model* m); /* [any] */
+JUNTO_API junto_status JUNTO_CALL junto_model_get_info(const junto_model* m,
+                                                       junto_model_info* out); /* [any] */
+/* [any] A metadata value of the file as text, NUL-terminated; size excludes the NUL. Arrays give
+ * their element count. dst NULL asks for the size; an unknown key is E_INVALID. */
+JUNTO_API junto_status JUNTO_CALL junto_model_get_meta(const junto_model* m, const char* key,
+                                                       size_t key_size, char* dst, size_t capacity,
+                                                       size_t* size);
+
+/* ---- text and tokens ---------------------------------------------------------------------------
+ * E_UNSUPPORTED on models whose file carries no vocabulary. */
+#define JUNTO_TOKENIZE_ADD_BOS 0x1u /* as the model's own tokenizer would */
+#define JUNTO_TOKENIZE_PARSE_SPECIAL                                                          \
+  0x2u                                /* "<|im_end|>" becomes the control token, not its text \
+                                       */
+#define JUNTO_DETOKENIZE_SPECIAL 0x1u /* control tokens become their text, not nothing */
+
+/* [any] dst NULL asks for the count. */
+JUNTO_API junto_status JUNTO_CALL junto_tokenize(const junto_model* m, const char* text,
+                                                 size_t text_size, uint32_t flags, junto_token* dst,
+                                                 size_t capacity, size_t* count,
+                                                 junto_error* JUNTO_OPT err);
+/* [any] Raw bytes, which may start or end inside a code point; dst NULL asks for the size. */
+JUNTO_API junto_status JUNTO_CALL junto_detokenize(const junto_model* m, const junto_token* tokens,
+                                                   size_t count, uint32_t flags, char* dst,
+                                                   size_t capacity, size_t* size,
+                                                   junto_error* JUNTO_OPT err);
+
+/* ---- prompts -----------------------------------------------------------------------------------
+ * A prompt is a whole context: turns in the model's chat markup, or plain text and tokens outside
+ * of turns. Text of turns never becomes control tokens; plain text does only through add_tokens.
+ * Keep the prompt, add turns as the conversation goes on, and prefill it again: a session reuses
+ * all that it already holds. Calls on one prompt are [one]. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_create(junto_model* m, junto_prompt** out,
+                                                      junto_error* JUNTO_OPT err); /* [any] */
+JUNTO_API void JUNTO_CALL junto_prompt_release(junto_prompt* p);
+/* Template variables, such as "reasoning_effort" = "low" or "current_date" = "2026-01-31"
+ * (gpt-oss). A variable that the model's markup does not know is E_INVALID. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_set_variable(junto_prompt* p, const char* key,
+                                                            size_t key_size, const char* value,
+                                                            size_t value_size,
+                                                            junto_error* JUNTO_OPT err);
+/* role: "system", "user" or "assistant". */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_begin_turn(junto_prompt* p, const char* role,
+                                                          size_t size, junto_error* JUNTO_OPT err);
+JUNTO_API junto_status JUNTO_CALL junto_prompt_end_turn(junto_prompt* p,
+                                                        junto_error* JUNTO_OPT err);
+JUNTO_API junto_status JUNTO_CALL junto_prompt_add_text(junto_prompt* p, const char* text,
+                                                        size_t size, junto_error* JUNTO_OPT err);
+JUNTO_API junto_status JUNTO_CALL
+junto_prompt_add_tokens(junto_prompt* p, const junto_token* tokens, size_t count,
+                        junto_error* JUNTO_OPT err); /* outside of turns */
+/* The text that prefill would feed, control tokens spelled out and the assistant's turn opened
+ * where the last turn is not the assistant's. dst NULL asks for the size; not NUL-terminated. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_render(const junto_prompt* p, char* dst,
+                                                      size_t capacity, size_t* size,
+                                                      junto_error* JUNTO_OPT err);
+
+/* ---- sessions
+ * ----------------------------------------------------------------------------------*/
+typedef enum junto_dtype {
+  JUNTO_DTYPE_INVALID = -1,
+  JUNTO_DTYPE_AUTO = 0, /* F16 */
+  JUNTO_F32 = 1,
+  JUNTO_F16 = 2,
+  JUNTO_BF16 = 3,
+  JUNTO_DTYPE_FORCE32 = 0x7FFFFFFF
+} junto_dtype;
+
+typedef struct junto_session_desc {
+  uint32_t struct_size;
+  uint32_t flags;          /* 0 */
+  uint32_t context_tokens; /* 0 = 4096, or the model's maximum where that is less */
+  uint32_t prefill_chunk;  /* tokens per pass; 0 = 512 */
+  junto_dtype kv_dtype;
+  uint32_t reserved; /* 0 */
+} junto_session_desc;
+
+typedef struct junto_sampling {
+  uint32_t struct_size;
+  uint32_t flags;          /* 0 */
+  uint64_t seed;           /* the same seed replays the same text */
+  float temperature;       /* 0 = greedy */
+  float top_p;             /* 0 or 1 = off */
+  float min_p;             /* 0 = off */
+  float repeat_penalty;    /* 0 or 1 = off; divides positive and multiplies negative logits */
+  float presence_penalty;  /* 0 = off */
+  float frequency_penalty; /* 0 = off */
+  uint32_t top_k;          /* 0 = off */
+  uint32_t penalty_window; /* last tokens that penalties look at; 0 = 64 */
+  uint32_t max_new_tokens; /* per generation; 0 = until the context is full */
+  uint32_t reserved;       /* 0 */
+} junto_sampling;
+
+JUNTO_API void JUNTO_CALL junto_session_desc_init(junto_session_desc* d, size_t size);
+JUNTO_API void JUNTO_CALL junto_sampling_init(junto_sampling* s, size_t size); /* greedy */
+/* [any] The bytes that a session of this shape takes under KV, SCRATCH and OBJECT; under WEIGHTS,
+ * TOKENIZER and LOAD_TEMP what loading the model takes. Exact, and known before weights are loaded.
+ */
+JUNTO_API junto_status JUNTO_CALL junto_session_plan(const junto_model* m,
+                                                     const junto_session_desc* JUNTO_OPT desc,
+                                                     junto_tag tag, uint64_t* bytes,
+                                                     junto_error* JUNTO_OPT err);
+JUNTO_API junto_status JUNTO_CALL junto_session_create(junto_model* m,
+                                                       const junto_session_desc* JUNTO_OPT desc,
+                                                       junto_session** out,
+                                                       junto_error* JUNTO_OPT err); /* [any] */
+JUNTO_API void JUNTO_CALL junto_session_release(junto_session* s);                  /* [one] */
+JUNTO_API junto_status JUNTO_CALL junto_session_set_sampling(
+    junto_session* s, const junto_sampling* p, junto_error* JUNTO_OPT err); /* [one] */
+/* [one] Generation ends before `text`, which is not emitted. At most 16 stops of 128 bytes. */
+JUNTO_API junto_status JUNTO_CALL junto_session_add_stop(junto_session* s, const char* text,
+                                                         size_t size, junto_error* JUNTO_OPT err);
+
+/* ---- running: callbacks run on the thread that called step or generate, never on a worker
+ * ------*/
+typedef enum junto_stop {
+  JUNTO_STOP_INVALID = -1,
+  JUNTO_STOP_NONE = 0,      /* not ended yet */
+  JUNTO_STOP_EOS = 1,       /* the model ended its turn */
+  JUNTO_STOP_TEXT = 2,      /* a stop text was reached */
+  JUNTO_STOP_LENGTH = 3,    /* max_new_tokens */
+  JUNTO_STOP_CONTEXT = 4,   /* the context is full */
+  JUNTO_STOP_CALLBACK = 5,  /* the stream callback returned > 0 */
+  JUNTO_STOP_CANCELLED = 6, /* junto_session_cancel */
+  JUNTO_STOP_FORCE32 = 0x7FFFFFFF
+} junto_stop;
+
+/* Library-owned, valid during the callback. text holds whole code points and may be empty. */
+typedef struct junto_chunk {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  junto_session* session;
+  const char* text;
+  size_t text_size;
+  const junto_token* tokens;
+  size_t token_count;
+} junto_chunk;
+typedef junto_status(JUNTO_CALL* junto_stream_fn)(
+    void* user, const junto_chunk* chunk); /* 0 on, > 0 stop, < 0 fail */
+
+/* [one] Makes the prompt the session's context: what it shares with the tokens already held is
+ * kept, the rest is queued for step to do. E_CONTEXT_FULL leaves the session as it was. */
+JUNTO_API junto_status JUNTO_CALL junto_session_prefill(junto_session* s, const junto_prompt* p,
+                                                        junto_error* JUNTO_OPT err);
+/* [one] Works for about budget_ns, in the middle of a token if need be. YIELDED, DONE, CANCELLED or
+ * < 0. With fn NULL text waits for junto_session_read. */
+JUNTO_API junto_status JUNTO_CALL junto_session_step(junto_session* s, uint64_t budget_ns,
+                                                     junto_stream_fn JUNTO_OPT fn, void* user,
+                                                     junto_error* JUNTO_OPT err);
+/* [one] step without a budget: DONE, CANCELLED or < 0; YIELDED when fn is NULL and text must be
+ * read. */
+JUNTO_API junto_status JUNTO_CALL junto_session_generate(junto_session* s,
+                                                         junto_stream_fn JUNTO_OPT fn, void* user,
+                                                         junto_error* JUNTO_OPT err);
+/* [one] Takes pending text, whole code points only; *size is what was written. */
+JUNTO_API junto_status JUNTO_CALL junto_session_read(junto_session* s, char* dst, size_t capacity,
+                                                     size_t* size);
+JUNTO_API void JUNTO_CALL
+junto_session_cancel(junto_session* s); /* [any] one atomic store, sticky until observed */
+
+/* [one] Runs the prompt that prefill queued and hands the logits of every position that was
+ * computed to fn, in order; position is that of the input token. A return < 0 abandons, > 0 stops.
+ */
+typedef junto_status(JUNTO_CALL* junto_logits_fn)(void* user, uint64_t position,
+                                                  const float* logits, size_t vocab);
+JUNTO_API junto_status JUNTO_CALL junto_session_evaluate(junto_session* s, junto_logits_fn fn,
+                                                         void* user, junto_error* JUNTO_OPT err);
+
+typedef struct junto_usage {
+  uint32_t struct_size;
+  junto_stop stop;
+  uint64_t position;         /* tokens held */
+  uint64_t prompt_tokens;    /* of the last prefill */
+  uint64_t cached_tokens;    /* of those, already held */
+  uint64_t new_tokens;       /* generated since */
+  uint64_t prefill_ns;       /* time inside step for the prompt */
+  uint64_t decode_ns;        /* time inside step for new tokens */
+  uint64_t first_token_ns;   /* time inside step until the first new token */
+  uint64_t overshoot_max_ns; /* most by which a step passed its budget */
+} junto_usage;
+JUNTO_API void JUNTO_CALL junto_usage_init(junto_usage* u, size_t size);
+JUNTO_API junto_status JUNTO_CALL junto_session_get_usage(const junto_session* s,
+                                                          junto_usage* out); /* [one] */
+
+/* ---- batches: sessions of one model share each pass; every text is what it would be alone
+ * ------*/
+JUNTO_API junto_status JUNTO_CALL
+junto_batch_create(junto_model* m, uint32_t max_sessions, uint32_t max_tokens_per_pass,
+                   junto_batch** out, junto_error* JUNTO_OPT err); /* [any] 0 tokens = 512 */
+JUNTO_API void JUNTO_CALL junto_batch_release(junto_batch* b);     /* [one] its sessions stay */
+JUNTO_API junto_status JUNTO_CALL junto_batch_add(junto_batch* b, junto_session* s,
+                                                  junto_error* JUNTO_OPT err); /* [one] */
+JUNTO_API junto_status JUNTO_CALL junto_batch_remove(junto_batch* b, junto_session* s,
+                                                     junto_error* JUNTO_OPT err); /* [one] */
+/* [one] One or more passes over every session that has work. DONE when none has; a session that
+ * ends or fails leaves the others alone (see junto_usage.stop). junto_chunk.session tells whose
+ * text. */
+JUNTO_API junto_status JUNTO_CALL junto_batch_step(junto_batch* b, uint64_t budget_ns,
+                                                   junto_stream_fn JUNTO_OPT fn, void* user,
+                                                   junto_error* JUNTO_OPT err);
+
+#if defined(__cplusplus)
+}
+#endif
+#endif

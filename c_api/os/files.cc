@@ -1,0 +1,153 @@
+// POSIX. Another system brings a files.cc of its own.
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64  // for off_t of 32-bit systems
+#endif
+
+#include "c_api/os/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace junto {
+namespace {
+
+// What one read call may transfer on every system.
+constexpr size_t kMaxTransfer = size_t{1} << 30;
+
+// A message holds the end of a long path: the part that tells files apart.
+constexpr size_t kShownName = 120;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);  // once: after EINTR the descriptor may be somebody else's already
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+struct ShownName {
+  explicit ShownName(const String& name) {
+    const bool cut = name.size() > kShownName;
+    const char* end = name.c_str() + name.size();
+    const char* from = cut ? end - kShownName : name.c_str();
+    while (cut && (*from & 0xC0) == 0x80) ++from;  // not into a code point
+    char* to = std::copy_n("...", cut ? 3 : 0, text);
+    *std::copy(from, end, to) = '\0';
+  }
+  char text[kShownName + 4];
+};
+
+// `error` in words. strerror_r returns its text or an int, as the C library likes.
+struct ErrorText {
+  explicit ErrorText(int error) { Take(strerror_r(error, buffer, sizeof(buffer))); }
+  void Take(const char* result) { text = result; }
+  void Take(int result) { text = result == 0 ? buffer : "unknown error"; }
+  char buffer[80];
+  const char* text;
+};
+
+unsigned long long Wide(uint64_t x) { return x; }
+
+static_assert(sizeof(off_t) == sizeof(uint64_t), "files can be larger than 2 GiB");
+
+class OsFile final : public File {
+ public:
+  OsFile(Descriptor fd, uint64_t size, String name)
+      : fd_(std::move(fd)), size_(size), name_(std::move(name)) {}
+
+  uint64_t size() const override { return size_; }
+
+  Status ReadAt(uint64_t offset, void* dst, size_t size) override {
+    auto* to = static_cast<uint8_t*>(dst);
+    if (!RangeFits(offset, size, size_)) return Short(offset, size, size_);
+    while (size != 0) {
+      const ssize_t got =
+          pread(fd_.get(), to, std::min(size, kMaxTransfer), static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return Failed(offset, size, errno);
+      if (got == 0) return Short(offset, size, offset);  // shortened since it was opened
+      to += got;
+      offset += static_cast<uint64_t>(got);
+      size -= static_cast<size_t>(got);
+    }
+    return Status();
+  }
+
+  const void* Map(uint64_t offset, size_t size) override {
+    if (size == 0 || !RangeFits(offset, size, size_)) return nullptr;
+    const size_t before = offset % PageSize();
+    if (size > std::numeric_limits<size_t>::max() - before) return nullptr;
+    void* pages = mmap(nullptr, before + size, PROT_READ, MAP_PRIVATE, fd_.get(),
+                       static_cast<off_t>(offset - before));
+    return pages == MAP_FAILED ? nullptr : static_cast<const uint8_t*>(pages) + before;
+  }
+
+  void Unmap(const void* p, size_t size) override {
+    const size_t before = reinterpret_cast<uintptr_t>(p) % PageSize();
+    munmap(const_cast<uint8_t*>(static_cast<const uint8_t*>(p)) - before, before + size);
+  }
+
+ private:
+  static size_t PageSize() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+
+  Status Short(uint64_t offset, size_t size, uint64_t end) const {
+    return Status::Make(Code::kIo, "read of %llu bytes at offset %llu passes the end at %llu: '%s'",
+                        Wide(size), Wide(offset), Wide(end), ShownName(name_).text);
+  }
+  Status Failed(uint64_t offset, size_t size, int error) const {
+    return Status::Make(Code::kIo, "read of %llu bytes at offset %llu failed (%s): '%s'",
+                        Wide(size), Wide(offset), ErrorText(error).text, ShownName(name_).text)
+        .WithOsError(error);
+  }
+
+  Descriptor fd_;
+  uint64_t size_;
+  String name_;
+};
+
+Status CannotOpen(const String& name, int error) {
+  return Status::Make(Code::kIo, "cannot open (%s): '%s'", ErrorText(error).text,
+                      ShownName(name).text)
+      .WithOsError(error);
+}
+
+}  // namespace
+
+Status OsFileSystem::Open(std::string_view name, Memory* memory, Owned<File>* file) {
+  String path(name.begin(), name.end(), ContainerAllocator<char>(memory, Tag::kObject));
+  if (name.find('\0') != name.npos) {
+    return Status::Make(Code::kInvalid, "file name has a NUL at byte %llu: '%s'",
+                        Wide(name.find('\0')), ShownName(path).text);
+  }
+  int opened = -1;
+  do {  // O_NONBLOCK: a pipe of that name must not make us wait for its writer
+    opened = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  } while (opened < 0 && errno == EINTR);
+  if (opened < 0) return CannotOpen(path, errno);
+  Descriptor fd(opened);
+
+  struct stat info;
+  if (fstat(fd.get(), &info) != 0) return CannotOpen(path, errno);
+  if (!S_ISREG(info.st_mode)) {
+    return Status::Make(Code::kIo, "not a regular file (mode 0%o): '%s'",
+                        static_cast<unsigned>(info.st_mode), ShownName(path).text);
+  }
+  *file = New<OsFile, File>(memory, Tag::kObject, std::move(fd),
+                            static_cast<uint64_t>(info.st_size), std::move(path));
+  return Status();
+}
+
+}  // namespace junto

@@ -1,0 +1,24 @@
+// Files of the operating system, for runtimes whose host brings none.
+#ifndef JUNTO_C_API_OS_FILES_H_
+#define JUNTO_C_API_OS_FILES_H_
+
+#include <string_view>
+
+#include "junto/base/file.h"
+
+namespace junto {
+
+// Names are paths. Only regular files open, for reading; what opens stays readable when its name is
+// moved or removed. Failures are E_IO with the system's error number; a name that holds a NUL byte
+// is E_INVALID. Holds no state; any thread.
+//
+// A mapped file that somebody else shortens makes the process fault when the lost pages are
+// touched, as no library can prevent: hosts that cannot trust their files read instead of mapping.
+class OsFileSystem final : public FileSystem {
+ public:
+  Status Open(std::string_view name, Memory* memory, Owned<File>* file) override;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_C_API_OS_FILES_H_
