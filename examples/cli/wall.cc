@@ -1,0 +1,78 @@
+#include "wall.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <thread>
+
+namespace cli {
+namespace {
+
+constexpr size_t kLine = 8;  // words in a cache line
+constexpr size_t kHugePage = 2 << 20;
+
+struct Free {
+  void operator()(uint64_t* p) const { std::free(p); }
+};
+
+// Words that each thread reads: its share of 1 GiB or of a quarter of what is free, at least 16
+// MiB, in whole huge pages.
+size_t PartWords(unsigned threads) {
+  const uint64_t free_bytes = static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) *
+                              static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t share = std::min<uint64_t>(free_bytes / 4, 1u << 30) / threads;
+  const uint64_t bytes = std::max<uint64_t>(share, 16u << 20) / kHugePage * kHugePage;
+  return static_cast<size_t>(bytes / sizeof(uint64_t));
+}
+
+// One sum per word of a cache line, so enough independent additions, and prefetching far ahead:
+// memory is what limits. `words` is aligned to a line.
+uint64_t Sum(const uint64_t* words, size_t count) {
+  constexpr size_t kAhead = 32 * kLine;
+  uint64_t sums[kLine] = {};
+  for (size_t i = 0; i + kLine <= count; i += kLine) {
+    __builtin_prefetch(words + std::min(i + kAhead, count - kLine));
+    for (size_t k = 0; k < kLine; ++k) sums[k] += words[i + k];
+  }
+  uint64_t sum = 0;
+  for (const uint64_t s : sums) sum += s;
+  return sum;
+}
+
+// Runs body(t) for every t < threads, each on a thread of its own.
+template <typename Body>
+void OnThreads(unsigned threads, Body body) {
+  std::vector<std::thread> others;
+  for (unsigned t = 1; t < threads; ++t) others.emplace_back(body, t);
+  body(0u);
+  for (std::thread& other : others) other.join();
+}
+
+}  // namespace
+
+std::vector<double> ReadBandwidth(unsigned threads, unsigned rounds) {
+  const size_t part = PartWords(threads);
+  const std::unique_ptr<uint64_t[], Free> buffer(
+      static_cast<uint64_t*>(std::aligned_alloc(kHugePage, part * threads * sizeof(uint64_t))));
+  uint64_t* const words = buffer.get();
+  if (words == nullptr) throw std::bad_alloc();
+  // The thread that reads a page also touches it first, so that it is near on NUMA machines.
+  OnThreads(threads, [&](unsigned t) { std::fill_n(&words[t * part], part, t); });
+
+  std::atomic<uint64_t> sum{0};
+  std::vector<double> rates;
+  for (unsigned round = 0; round < rounds; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    OnThreads(threads, [&](unsigned t) { sum += Sum(&words[t * part], part); });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    rates.push_back(static_cast<double>(part * threads * sizeof(uint64_t)) / seconds.count());
+  }
+  return rates;
+}
+
+}  // namespace cli

@@ -1,0 +1,17 @@
+// How fast this machine reads memory: the wall that decoding runs against, as each new token reads
+// every active weight once.
+#ifndef JUNTO_EXAMPLES_CLI_WALL_H_
+#define JUNTO_EXAMPLES_CLI_WALL_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace cli {
+
+// Bytes per second of `rounds` sequential reads by `threads` threads, each over its own part of a
+// buffer far larger than the caches: 1 GiB, or less where less is free.
+std::vector<double> ReadBandwidth(unsigned threads, unsigned rounds);
+
+}  // namespace cli
+
+#endif  // JUNTO_EXAMPLES_CLI_WALL_H_
