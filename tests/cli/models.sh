@@ -1,0 +1,58 @@
+#!/bin/sh
+# models.sh JUNTO DATA: the commands on the tiny models of the parity tests, which have weights but no
+# vocabulary.
+junto=$1
+data=$2/parity
+. "$(dirname "$0")/check.sh"
+
+tokens=1,5,9,2,7,30,31,32,33,34,35,36,37,38,39,40,41
+token_count=17
+
+for model in llama mixtral gpt_oss gpt_oss_mxfp4; do
+  file=$data/$model.gguf
+
+  call 0 inspect "$file"
+  said out "layers of width"
+  said out "keys, values"
+  call 0 inspect "$file" --key general.architecture
+  lines 1
+  vocabulary=$("$junto" inspect "$file" | sed -n 's/.*vocabulary *\([0-9]*\) tokens.*/\1/p')
+
+  # One row of logits for each token, the same bytes however the work is cut up.
+  call 0 logits "$file" --tokens $tokens --out "$scratch/whole" -t 1
+  size=$(wc -c < "$scratch/whole")
+  [ "$size" -eq $((token_count * vocabulary * 4)) ] || wrong "$size bytes of logits found"
+  call 0 logits "$file" --tokens $tokens --out "$scratch/parts" -t 2 --chunk 7
+  same "$scratch/whole" "$scratch/parts"
+  call 0 logits "$file" --tokens $tokens --out "$scratch/single" --chunk 1 --no-map -q
+  same "$scratch/whole" "$scratch/single"
+  silent err
+
+  call 0 bench "$file" -p 16 -n 4 -t 2 -r 1 --json
+  lines 1
+  for key in prefill_tokens_per_s decode_tokens_per_s load_s peak_bytes wall_bytes_per_s; do
+    said out "\"$key\": "
+  done
+done
+
+call 0 bench "$data/llama.gguf" -p 16 -n 4 -t 1 -r 1
+said out "of the ceiling of"
+
+# What these models cannot do is refused in a sentence.
+call 1 run "$data/llama.gguf" -p Hello
+said err "vocabulary"
+call 1 run "$data/llama.gguf" --chat
+said err "conversation"
+call 1 tokenize "$data/llama.gguf" Hello
+said err "vocabulary"
+call 1 inspect "$data/llama.gguf" --key no.such.key
+said err "'no.such.key'"
+call 1 logits "$data/llama.gguf" --tokens 1,100000 --out "$scratch/logits"
+said err "100000"
+call 1 logits "$data/llama.gguf" --tokens $tokens --context 8 --out "$scratch/logits"
+said err "8"
+said err "--context"
+call 1 bench "$data/llama.gguf" -p 16 -n 4 -r 1 --memory-limit 100KB
+said err "junto inspect"
+
+echo "$checks checks passed"
