@@ -8,8 +8,7 @@ namespace junto {
 namespace {
 
 // How long a thread that waits spins before it sleeps: longer than the few microseconds between the
-// stages of a pass, and about what it takes to wake a sleeper (measured: 25 us). Yielding in
-// between was slower on busy machines and no faster on quiet ones.
+// stages of a pass, and about what it takes to wake a sleeper.
 constexpr uint64_t kSpinNanoseconds = 30000;
 constexpr int kLooksPerTime = 16;  // between two readings of the clock
 

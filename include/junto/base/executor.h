@@ -18,8 +18,9 @@ class Executor {
   virtual uint32_t worker_count() const = 0;
 
   // Calls fn(task, index, worker) once for every index in [0, count) and returns after the last.
-  // A worker index is used by one thread at a time. Tasks never block, allocate or nest. A failure
-  // says that some calls may not have happened.
+  // Within one call a worker index is used by one thread at a time; several calls may run at once,
+  // so scratch found by worker index belongs to the call. Tasks never block, allocate or nest. A
+  // failure says that some calls may not have happened.
   virtual Status ParallelFor(uint32_t count, TaskFn fn, void* task) = 0;
 };
 
