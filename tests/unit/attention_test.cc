@@ -94,7 +94,6 @@ struct Problem {
       cache.Store(kernels, p, &keys[p * shape.key_dim], &values[p * shape.value_dim]);
     }
     std::vector<float> out(shape.group * out_stride(), -7.0f);
-    std::vector<float> scratch(AttentionScratch(shape.value_dim));
     AttentionArgs args{};
     cache.Fill(&args);
     args.first = first;
@@ -107,7 +106,6 @@ struct Problem {
     args.sinks = sinks ? sink_logits.data() : nullptr;
     args.out = out.data();
     args.out_stride = out_stride();
-    args.scratch = scratch.data();
     kernels.attention(args);
     return out;
   }
@@ -360,7 +358,6 @@ TEST_CASE("every half and every bfloat reads back exactly") {
         const auto* bytes = reinterpret_cast<const uint8_t*>(block.data());
         const float query = 1.0f;
         std::vector<float> out(4096);
-        std::vector<float> scratch(AttentionScratch(4096));
         AttentionArgs args{};
         args.blocks = &bytes;
         args.block_count = 1;
@@ -373,7 +370,6 @@ TEST_CASE("every half and every bfloat reads back exactly") {
         args.group = 1;
         args.scale = 1.0f;
         args.out = out.data();
-        args.scratch = scratch.data();
         kernels.attention(args);
         for (uint32_t i = 0; i < 4096; ++i) {
           const uint32_t bits = start + i;

@@ -31,7 +31,6 @@ namespace junto {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kHeadTile = 4;    // heads that share the load of a vector
 constexpr size_t kHeadSweep = 16;  // heads that share one pass over the blocks
 constexpr size_t kTileSums = 8;    // accumulators in flight, enough to hide the latency of fma
 
@@ -60,46 +59,48 @@ HWY_INLINE void SumRows(D d, const KvElement<kType>* matrix, size_t stride, size
   }
 }
 
-// The same for the columns [begin, end), a vector or more at a time: take(d, h, column, sum).
+// What becomes of an output when a new sum joins it: out = out * running + sum * block.
+struct Merge {
+  float running;
+  float block;
+};
+
+// Merges such sums into out[h][begin, end).
 template <KvType kType, size_t kHeads>
-struct RowSum {
+struct RowMixer {
   const KvElement<kType>* matrix;
   size_t stride;
   size_t rows;
   const float* weights;
   size_t weight_stride;
+  const Merge* merges;  // [heads]
+  float* out;
+  size_t out_stride;
 
-  template <size_t kVectors, class D, class Take>
-  HWY_INLINE size_t Columns(D d, size_t begin, size_t end, const Take& take) const {
-    constexpr size_t kStep = kVectors * hn::MaxLanes(D());
-    for (; begin + kStep <= end; begin += kStep) {
+  // As many steps of kVectors vectors as fit; returns where they end.
+  template <size_t kVectors, class D>
+  HWY_INLINE size_t Steps(D d, size_t begin, size_t end) const {
+    constexpr size_t kLanes = hn::MaxLanes(D());
+    for (; begin + kVectors * kLanes <= end; begin += kVectors * kLanes) {
       hn::Vec<D> sum[kHeads][kVectors];
       SumRows<kType>(d, matrix + begin, stride, rows, weights, weight_stride, sum);
       for (size_t h = 0; h < kHeads; ++h) {
+        const auto running = hn::Set(d, merges[h].running);
+        const auto block = hn::Set(d, merges[h].block);
         for (size_t v = 0; v < kVectors; ++v) {
-          take(d, h, begin + v * hn::MaxLanes(d), sum[h][v]);
+          float* const y = out + h * out_stride + begin + v * kLanes;
+          hn::StoreU(hn::MulAdd(hn::LoadU(d, y), running, hn::Mul(sum[h][v], block)), d, y);
         }
       }
     }
     return begin;
   }
 
-  template <class Take>
-  HWY_INLINE void operator()(size_t begin, size_t end, const Take& take) const {
+  void Mix(size_t begin, size_t end) const {
     constexpr size_t kVectors = HWY_MIN(kTileSums / kHeads, kKvBlock / kWideLanes);
-    begin = Columns<kVectors>(WideTag(), begin, end, take);
-    begin = Columns<1>(WideTag(), begin, end, take);
-    Columns<1>(SingleTag(), begin, end, take);
-  }
-};
-
-// scores[head][column] = sum.
-struct StoreScores {
-  float* scores;  // [heads][64]
-
-  template <class D>
-  HWY_INLINE void operator()(D d, size_t head, size_t key, hn::Vec<D> sum) const {
-    hn::StoreU(sum, d, scores + head * kKvBlock + key);
+    begin = Steps<kVectors>(WideTag(), begin, end);
+    begin = Steps<1>(WideTag(), begin, end);
+    Steps<1>(SingleTag(), begin, end);
   }
 };
 
@@ -110,17 +111,10 @@ struct HeadState {
   float sum;
 };
 
-// Factors that bring the running values and a block's to their common maximum.
-struct Merge {
-  float running;
-  float block;
-};
-
-// Turns the products q.k of a block, of which [begin, end) are visible, into unnormalised
-// probabilities and accounts for them.
-inline Merge MergeBlock(float scale, float softcap, size_t begin, size_t end, float* scores,
-                        HeadState* state) {
-  ForEach(kKvBlock, ScaleBody{scale, scores});
+// Turns the scores of a block, of which [begin, end) are visible, into unnormalised probabilities
+// and accounts for them; returns the factors that bring the running values and the block's to their
+// common maximum.
+inline Merge MergeBlock(float softcap, size_t begin, size_t end, float* scores, HeadState* state) {
   if (softcap > 0.0f) ForEach(kKvBlock, SoftcapBody{softcap, scores});
   for (size_t key = 0; key < begin; ++key) scores[key] = MaxReduction::kIdentity;
   for (size_t key = end; key < kKvBlock; ++key) scores[key] = MaxReduction::kIdentity;
@@ -138,20 +132,6 @@ inline Merge MergeBlock(float scale, float softcap, size_t begin, size_t end, fl
   return merge;
 }
 
-// out = out * running + sum * block, the second product rounded first.
-struct MixValues {
-  const Merge* merge;  // [heads]
-  float* out;
-  size_t out_stride;
-
-  template <class D>
-  HWY_INLINE void operator()(D d, size_t head, size_t channel, hn::Vec<D> sum) const {
-    float* const y = out + head * out_stride + channel;
-    const auto block = hn::Mul(sum, hn::Set(d, merge[head].block));
-    hn::StoreU(hn::MulAdd(hn::LoadU(d, y), hn::Set(d, merge[head].running), block), d, y);
-  }
-};
-
 // One block for kHeads heads from `head` on; of its positions [begin, end) are visible.
 template <KvType kType, size_t kHeads>
 inline void AttendBlock(const AttentionArgs& args, const uint8_t* block, size_t begin, size_t end,
@@ -160,21 +140,28 @@ inline void AttendBlock(const AttentionArgs& args, const uint8_t* block, size_t 
   const T* const keys = reinterpret_cast<const T*>(block + args.key_offset);
   const T* const values = reinterpret_cast<const T*>(block + args.value_offset);
   float scores[kHeads * kKvBlock] = {};
+  Merge merges[kHeads];
 
   // Whole vectors: lanes of hidden positions may hold anything and are overwritten.
-  const size_t first_lane = begin / kWideLanes * kWideLanes;
-  const size_t end_lane = RoundUp(end, kWideLanes);
-  const RowSum<kType, kHeads> products{keys, kKvBlock, args.key_dim,
-                                       args.query + head * args.query_stride, args.query_stride};
-  products(first_lane, end_lane, StoreScores{scores});
-  Merge merges[kHeads];
-  for (size_t h = 0; h < kHeads; ++h) {
-    merges[h] = MergeBlock(args.scale, args.softcap, begin, end, scores + h * kKvBlock, states + h);
-  }
+  const float* const query = args.query + head * args.query_stride;
+  for (Merge& merge : merges) merge = {0.0f, args.scale};
+  RowMixer<kType, kHeads>{keys,   kKvBlock, args.key_dim, query, args.query_stride,
+                          merges, scores,   kKvBlock}
+      .Mix(begin / kWideLanes * kWideLanes, RoundUp(end, kWideLanes));
 
-  const RowSum<kType, kHeads> mix{values + begin * args.value_dim, args.value_dim, end - begin,
-                                  scores + begin, kKvBlock};
-  mix(0, args.value_dim, MixValues{merges, args.out + head * args.out_stride, args.out_stride});
+  for (size_t h = 0; h < kHeads; ++h) {
+    merges[h] = MergeBlock(args.softcap, begin, end, scores + h * kKvBlock, states + h);
+  }
+  float* const out = args.out + head * args.out_stride;
+  RowMixer<kType, kHeads>{values + begin * args.value_dim,
+                          args.value_dim,
+                          end - begin,
+                          scores + begin,
+                          kKvBlock,
+                          merges,
+                          out,
+                          args.out_stride}
+      .Mix(0, args.value_dim);
 }
 
 template <KvType kType>
@@ -192,7 +179,7 @@ inline void AttendSweep(const AttentionArgs& args, size_t head, size_t heads) {
     const uint64_t start = b * kKvBlock;
     const size_t begin = static_cast<size_t>(HWY_MAX(args.first, start) - start);
     const size_t end = static_cast<size_t>(HWY_MIN(args.end - start, uint64_t{kKvBlock}));
-    size_t h = 0;
+    size_t h = 0;  // up to four heads share the load of a vector
     for (; h + 4 <= heads; h += 4) {
       AttendBlock<kType, 4>(args, block, begin, end, head + h, states + h);
     }

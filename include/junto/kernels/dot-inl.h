@@ -49,7 +49,7 @@ static_assert(PairHeadroom<kSignedCodes>() >= 1, "8 bits: one pair");
 
 // Sums of two adjacent products w * a; the caller has proven that they fit 16 bits.
 HWY_INLINE VecI16 MulPairs(VecU8 w, VecI8 a) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX2
   return VecI16{_mm256_maddubs_epi16(w.raw, a.raw)};
 #elif HWY_TARGET == HWY_SSE4
   return VecI16{_mm_maddubs_epi16(w.raw, a.raw)};
@@ -68,7 +68,7 @@ HWY_INLINE VecI16 MulPairs(VecU8 w, VecI8 a) {
 
 // Adds the two 16-bit halves of each 32-bit lane.
 HWY_INLINE VecI32 AddHalves(VecI16 v) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX2
   return VecI32{_mm256_madd_epi16(v.raw, _mm256_set1_epi16(1))};
 #elif HWY_TARGET == HWY_SSE4
   return VecI32{_mm_madd_epi16(v.raw, _mm_set1_epi16(1))};
@@ -78,9 +78,9 @@ HWY_INLINE VecI32 AddHalves(VecI16 v) {
 #endif
 }
 
-// `a` with the signs of `w` (0 where w is 0).
+// `a` with the signs of `w`; anything where w is 0.
 HWY_INLINE VecI8 CopySigns(VecI8 a, VecI8 w) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX2
   return VecI8{_mm256_sign_epi8(a.raw, w.raw)};
 #elif HWY_TARGET == HWY_SSE4
   return VecI8{_mm_sign_epi8(a.raw, w.raw)};
@@ -99,7 +99,7 @@ HWY_INLINE VecI8 BroadcastQuad(const int8_t* a) {
 // sum + the dot products of 16 columns: w[i] holds columns 4 i .. 4 i + 3 of every row.
 template <int kMax>
 HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const int8_t* HWY_RESTRICT a, VecI32 sum) {
-#if HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX3_DL
   if constexpr (kMax != kSignedCodes) {
     for (int i = 0; i < 4; ++i) {
       sum = VecI32{_mm256_dpbusd_epi32(sum.raw, w[i].raw, BroadcastQuad(a + 4 * i).raw)};

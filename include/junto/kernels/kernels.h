@@ -77,9 +77,7 @@ struct AttentionArgs {
   const float* sinks;  // [group], or nullptr: one logit each that joins the softmax, value 0
   float* out;          // [group][out_stride], the first value_dim of each are written
   size_t out_stride;
-  float* scratch;  // AttentionScratch(value_dim) floats
 };
-constexpr size_t AttentionScratch(uint32_t value_dim) { return kKvBlock + value_dim; }
 
 // Writes one position's key and value of one kv head into a block laid out as above.
 struct KvStoreArgs {

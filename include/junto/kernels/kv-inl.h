@@ -28,8 +28,7 @@ using KvElement = std::conditional_t<kType == KvType::kF32, float, uint16_t>;
 // a multiplication, which also normalises subnormals.
 template <class D>
 HWY_INLINE hn::Vec<D> HalfToFloat(D d, hn::Vec<hn::Rebind<uint16_t, D>> half) {
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || \
-    HWY_ARCH_ARM_A64
+#if HWY_TARGET <= HWY_AVX2 || HWY_ARCH_ARM_A64
   return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), half));
 #else
   const hn::RebindToUnsigned<D> du;

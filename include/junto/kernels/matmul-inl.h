@@ -32,93 +32,101 @@ using PanelSums = float[kRows][kPanelRows];
 #if HWY_TARGET == HWY_SCALAR
 
 // Fallback without vectors: one row of the panel at a time, through the packed format's definition.
+
+inline float PlainFloatRow(const PanelMatrix& w, const uint8_t* panel, uint32_t lane,
+                           const float* x) {
+  const uint32_t size = transcode::FloatSize(w.format);
+  float sum = 0.0f;
+  for (uint64_t k = 0; k < w.columns; ++k) {
+    const uint8_t* p = panel + (k * kPanelRows + lane) * size;
+    sum += transcode::ValueOfBits(transcode::LoadBits(p, w.format), w.format) * x[k];
+  }
+  return sum;
+}
+
+// The exact integer that multiplies the block's scale.
+inline int32_t PlainDot(const WeightBlock& block, const PanelMatrix& w, const ActivationBlock& x) {
+  WeightBlock unit = block;
+  unit.scale = w.format == PanelFormat::kT4E8 ? 128 : 0x3C00;  // 1
+  unit.minimum = 0;
+  float codes[kBlockColumns];
+  EvaluateBlock(unit, w.format, w.table, codes);
+  int32_t dot = 0;
+  for (uint32_t k = 0; k < kBlockColumns; ++k) dot += static_cast<int32_t>(codes[k]) * x.q[k];
+  return dot;
+}
+
+inline float PlainQuantisedRow(const PanelMatrix& w, const uint8_t* panel, uint32_t lane,
+                               const ActivationBlock* x) {
+  const PanelTraits& traits = TraitsOf(w.format);
+  float sum = 0.0f;
+  for (uint64_t b = 0; b < w.columns / kBlockColumns; ++b) {
+    const WeightBlock block = ExtractBlock(panel, w.format, b, lane);
+    const float scale = w.format == PanelFormat::kT4E8
+                            ? FloatFromE8M0Half(static_cast<uint8_t>(block.scale))
+                            : FloatFromHalf(block.scale);
+    sum += static_cast<float>(PlainDot(block, w, x[b])) * (scale * x[b].scale);
+    if (!traits.minimum) continue;
+    const float minimum = FloatFromHalf(block.minimum);
+    for (int part = 0; part < (traits.halves ? 2 : 1); ++part) {
+      const float weight = minimum * static_cast<float>(block.sub_minimum[part]);
+      sum -= weight * (traits.halves ? static_cast<float>(x[b].half_sum[part]) * x[b].scale
+                                     : x[b].scaled_sum);
+    }
+  }
+  return sum;
+}
+
 template <class XOf>
 void PanelPlain(const PanelMatrix& w, const uint8_t* panel, int rows, XOf x_of, float (*sums)[8]) {
-  const PanelTraits& traits = TraitsOf(w.format);
-  for (uint32_t lane = 0; lane < kPanelRows; ++lane) {
-    for (int t = 0; t < rows; ++t) {
-      float sum = 0.0f;
-      if (!IsQuantised(w.format)) {
-        const uint32_t size = transcode::FloatSize(w.format);
-        const float* x = static_cast<const float*>(x_of(t));
-        for (uint64_t k = 0; k < w.columns; ++k) {
-          sum +=
-              transcode::ValueOfBits(
-                  transcode::LoadBits(panel + (k * kPanelRows + lane) * size, w.format), w.format) *
-              x[k];
-        }
-        sums[t][lane] = sum;
-        continue;
-      }
-      const ActivationBlock* x = static_cast<const ActivationBlock*>(x_of(t));
-      for (uint64_t b = 0; b < w.columns / kBlockColumns; ++b) {
-        const WeightBlock block = ExtractBlock(panel, w.format, b, lane);
-        WeightBlock unit = block;  // the integer codes alone
-        unit.scale = w.format == PanelFormat::kT4E8 ? 128 : 0x3C00;
-        unit.minimum = 0;
-        float codes[kBlockColumns];
-        EvaluateBlock(unit, w.format, w.table, codes);
-        int32_t dot = 0;
-        for (uint32_t k = 0; k < kBlockColumns; ++k) {
-          dot += static_cast<int32_t>(codes[k]) * x[b].q[k];
-        }
-        const float scale = w.format == PanelFormat::kT4E8
-                                ? FloatFromE8M0Half(static_cast<uint8_t>(block.scale))
-                                : FloatFromHalf(block.scale);
-        sum += static_cast<float>(dot) * (scale * x[b].scale);
-        if (!traits.minimum) continue;
-        const float minimum = FloatFromHalf(block.minimum);
-        if (traits.halves) {
-          for (int h = 0; h < 2; ++h) {
-            sum -= minimum * static_cast<float>(block.sub_minimum[h]) *
-                   (static_cast<float>(x[b].half_sum[h]) * x[b].scale);
-          }
-        } else {
-          sum -= minimum * static_cast<float>(block.sub_minimum[0]) * x[b].scaled_sum;
-        }
-      }
-      sums[t][lane] = sum;
+  for (int t = 0; t < rows; ++t) {
+    for (uint32_t lane = 0; lane < kPanelRows; ++lane) {
+      sums[t][lane] =
+          IsQuantised(w.format)
+              ? PlainQuantisedRow(w, panel, lane, static_cast<const ActivationBlock*>(x_of(t)))
+              : PlainFloatRow(w, panel, lane, static_cast<const float*>(x_of(t)));
     }
   }
 }
 
 #else  // HWY_TARGET != HWY_SCALAR
 
-// The codes of 16 columns as Dot16 takes them. kTable is used by 4-bit table formats.
+// The codes of 16 columns, the first or second `part` of a block, as Dot16 takes them. `table` is
+// for 4-bit table formats.
 template <Codes kCodes>
 struct CodeReader;
 
 template <>
 struct CodeReader<Codes::kTable4> {
-  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8 table,
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int part, VecU8 table,
                               VecU8* w) {
     const PanelU8 d8;
     const hn::Repartition<uint16_t, PanelU8> d16;
     const auto mask = hn::Set(d8, 15);
     for (int i = 0; i < 4; ++i) {
       auto pairs = hn::LoadU(d8, codes + 32 * i + lane_bytes);
-      if (half == 1) pairs = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
+      if (part == 1) pairs = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
       w[i] = hn::TableLookupBytes(table, hn::And(pairs, mask));
     }
   }
 };
 
 // The nibbles of 16 columns without a table.
-HWY_INLINE void ReadNibbles(const uint8_t* codes, size_t lane_bytes, int half, VecU8* w) {
+HWY_INLINE void ReadNibbles(const uint8_t* codes, size_t lane_bytes, int part, VecU8* w) {
   const PanelU8 d8;
   const hn::Repartition<uint16_t, PanelU8> d16;
   const auto mask = hn::Set(d8, 15);
   for (int i = 0; i < 4; ++i) {
     auto pairs = hn::LoadU(d8, codes + 32 * i + lane_bytes);
-    if (half == 1) pairs = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
+    if (part == 1) pairs = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
     w[i] = hn::And(pairs, mask);
   }
 }
 
 template <>
 struct CodeReader<Codes::kUnsigned4> {
-  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
-    ReadNibbles(codes, lane_bytes, half, w);
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int part, VecU8, VecU8* w) {
+    ReadNibbles(codes, lane_bytes, part, w);
   }
 };
 
@@ -135,10 +143,10 @@ HWY_INLINE VecU8 HighBits(VecU8 plane) {
 
 template <>
 struct CodeReader<Codes::kUnsigned5> {
-  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
-    ReadNibbles(codes, lane_bytes, half, w);
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int part, VecU8, VecU8* w) {
+    ReadNibbles(codes, lane_bytes, part, w);
     const auto plane = hn::LoadU(PanelU8(), codes + 128 + lane_bytes);
-    if (half == 0) {
+    if (part == 0) {
       w[0] = hn::Or(w[0], HighBits<0, 16>(plane));
       w[1] = hn::Or(w[1], HighBits<1, 16>(plane));
       w[2] = hn::Or(w[2], HighBits<2, 16>(plane));
@@ -154,9 +162,9 @@ struct CodeReader<Codes::kUnsigned5> {
 
 template <>
 struct CodeReader<Codes::kUnsigned6> {
-  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
-    ReadNibbles(codes, lane_bytes, half, w);
-    const auto plane = hn::LoadU(PanelU8(), codes + 128 + 32 * half + lane_bytes);
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int part, VecU8, VecU8* w) {
+    ReadNibbles(codes, lane_bytes, part, w);
+    const auto plane = hn::LoadU(PanelU8(), codes + 128 + 32 * part + lane_bytes);
     w[0] = hn::Or(w[0], HighBits<0, 48>(plane));
     w[1] = hn::Or(w[1], HighBits<2, 48>(plane));
     w[2] = hn::Or(w[2], HighBits<4, 48>(plane));
@@ -166,9 +174,9 @@ struct CodeReader<Codes::kUnsigned6> {
 
 template <>
 struct CodeReader<Codes::kSigned8> {
-  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int half, VecU8, VecU8* w) {
+  static HWY_INLINE void Read(const uint8_t* codes, size_t lane_bytes, int part, VecU8, VecU8* w) {
     for (int i = 0; i < 4; ++i) {
-      w[i] = hn::LoadU(PanelU8(), codes + 128 * half + 32 * i + lane_bytes);
+      w[i] = hn::LoadU(PanelU8(), codes + 128 * part + 32 * i + lane_bytes);
     }
   }
 };
@@ -189,8 +197,7 @@ constexpr int MaxCode(Codes codes, CodeTable table) {
       return kSignedCodes;
   }
 }
-constexpr int CodeBias(PanelFormat format, CodeTable table) {
-  if (TraitsOf(format).codes != Codes::kTable4) return TraitsOf(format).offset;
+constexpr int TableBias(CodeTable table) {
   return table == CodeTable::kMxfp4 ? 12 : table == CodeTable::kQ40 ? 8 : 0;
 }
 
@@ -198,14 +205,13 @@ template <CodeTable kTable>
 HWY_INLINE VecU8 BiasedTable() {
   alignas(16) uint8_t biased[16];
   for (int i = 0; i < 16; ++i) {
-    biased[i] = static_cast<uint8_t>(kCodeTables[static_cast<int>(kTable)][i] +
-                                     CodeBias(PanelFormat::kT4H, kTable));
+    biased[i] = static_cast<uint8_t>(kCodeTables[static_cast<int>(kTable)][i] + TableBias(kTable));
   }
   return hn::LoadDup128(PanelU8(), biased);
 }
 
 // The half-precision numbers at p, one per row.
-HWY_INLINE VecF32 LoadHalves(const uint8_t* p, size_t lane) {
+HWY_INLINE VecF32 LoadF16(const uint8_t* p, size_t lane) {
   const hn::Rebind<hwy::float16_t, PanelF32> d16;
   return hn::PromoteTo(PanelF32(),
                        hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p) + lane));
@@ -220,109 +226,133 @@ HWY_INLINE VecF32 LoadE8M0(const uint8_t* p, size_t lane) {
   return hn::BitCast(PanelF32(), hn::IfThenElse(hn::Lt(e, hn::Set(d, 2)), tiny, normal));
 }
 
-// Small integers below a two-level scale: T is int8_t for scales, uint8_t for minima. kHalves: two
-// per row, of which `half` is taken.
+// Small integers below a two-level scale: T is int8_t for scales, uint8_t for minima. Formats with
+// kHalves have two per row, of which `part` is taken.
 template <class T, bool kHalves>
-HWY_INLINE VecI32 LoadSub(const uint8_t* p, size_t lane, int half) {
+HWY_INLINE VecI32 LoadSub(const uint8_t* p, size_t lane, int part) {
   const PanelI32 d;
   if constexpr (kHalves) {
     const hn::Repartition<int16_t, PanelI32> d16;
     const auto pairs =
         hn::BitCast(d, hn::PromoteTo(d16, hn::LoadU(hn::Rebind<T, decltype(d16)>(),
                                                     reinterpret_cast<const T*>(p) + 2 * lane)));
-    return half == 0 ? hn::ShiftRight<16>(hn::ShiftLeft<16>(pairs)) : hn::ShiftRight<16>(pairs);
+    return part == 0 ? hn::ShiftRight<16>(hn::ShiftLeft<16>(pairs)) : hn::ShiftRight<16>(pairs);
   } else {
     return hn::PromoteTo(
         d, hn::LoadU(hn::Rebind<T, PanelI32>(), reinterpret_cast<const T*>(p) + lane));
   }
 }
 
+// Walks the blocks of a quantised panel for the rows from `lane` on.
+template <PanelFormat kFormat, CodeTable kTable>
+struct BlockWalker {
+  static constexpr PanelTraits kTraits = TraitsOf(kFormat);
+  static constexpr PanelLayout kLayout = LayoutOf(kFormat);
+  static constexpr int kMax = MaxCode(kTraits.codes, kTable);
+  static constexpr int kBias = kTraits.codes == Codes::kTable4 ? TableBias(kTable) : kTraits.offset;
+  static constexpr uint32_t kSubBytes = (kTraits.halves ? 2 : 1) * kPanelRows;
+
+  HWY_INLINE void ReadScales(const uint8_t* p) {
+    if constexpr (kFormat == PanelFormat::kT4E8) {
+      scale = LoadE8M0(p, lane);
+    } else {
+      scale = LoadF16(p, lane);
+      if constexpr (kTraits.minimum) minimum = LoadF16(p + 2 * kPanelRows, lane);
+    }
+  }
+
+  // Moves to block b; blocks come in ascending order.
+  HWY_INLINE void Enter(uint64_t b) {
+    hwy::Prefetch(next + 2048);
+    hwy::Prefetch(next + 2112);
+    if constexpr (kTraits.two_level) {
+      if (b % 8 == 0) {
+        ReadScales(next);
+        next += kLayout.header_bytes;
+      }
+    } else {
+      ReadScales(next);
+    }
+    scales = next;
+    codes = scales + kLayout.scale_bytes;
+    next = codes + kLayout.code_bytes;
+  }
+
+  // dot[t] = the exact integers that multiply the block's scale, for block b of each row x[t].
+  template <int kRows>
+  HWY_INLINE void Dot(VecU8 table, const ActivationBlock* const* x, uint64_t b,
+                      VecI32 (&dot)[kRows]) const {
+    const PanelI32 di;
+    for (int t = 0; t < kRows; ++t) dot[t] = hn::Zero(di);
+    for (int part = 0; part < 2; ++part) {
+      VecU8 code[4];
+      CodeReader<kTraits.codes>::Read(codes, 4 * lane, part, table, code);
+      for (int t = 0; t < kRows; ++t) {
+        const ActivationBlock& row = x[t][b];
+        const VecI32 unbias = hn::Set(di, -kBias * row.half_sum[part]);
+        if constexpr (kTraits.halves) {
+          const VecI32 sum = Dot16<kMax>(code, row.q + 16 * part, unbias);
+          dot[t] = hn::Add(dot[t], hn::Mul(sum, LoadSub<int8_t, true>(scales, lane, part)));
+        } else {
+          dot[t] = Dot16<kMax>(code, row.q + 16 * part, hn::Add(dot[t], unbias));
+        }
+      }
+    }
+    if constexpr (kTraits.two_level && !kTraits.halves) {
+      const VecI32 sub = LoadSub<int8_t, false>(scales, lane, 0);
+      for (int t = 0; t < kRows; ++t) dot[t] = hn::Mul(dot[t], sub);
+    }
+  }
+
+  // acc[t] -= minimum * sum of x[t], for formats that have one.
+  template <int kRows>
+  HWY_INLINE void SubtractMinima(const ActivationBlock* const* x, uint64_t b,
+                                 VecF32 (&acc)[kRows]) const {
+    const PanelF32 df;
+    for (int part = 0; part < (kTraits.halves ? 2 : 1); ++part) {
+      VecF32 low = minimum;
+      if constexpr (kTraits.two_level) {
+        low = hn::Mul(low, hn::ConvertTo(df, LoadSub<uint8_t, kTraits.halves>(scales + kSubBytes,
+                                                                              lane, part)));
+      }
+      for (int t = 0; t < kRows; ++t) {
+        const ActivationBlock& row = x[t][b];
+        const float sum =
+            kTraits.halves ? static_cast<float>(row.half_sum[part]) * row.scale : row.scaled_sum;
+        acc[t] = hn::NegMulAdd(low, hn::Set(df, sum), acc[t]);
+      }
+    }
+  }
+
+  size_t lane;
+  const uint8_t* next;
+  const uint8_t* scales = nullptr;  // of the current block
+  const uint8_t* codes = nullptr;
+  VecF32 scale = hn::Zero(PanelF32());
+  VecF32 minimum = hn::Zero(PanelF32());
+};
+
 // One panel, kRows input rows. x_of(t) is the t-th row's ActivationBlocks.
 template <PanelFormat kFormat, CodeTable kTable, int kRows, class XOf>
 HWY_INLINE void PanelQuantised(const PanelMatrix& w, const uint8_t* panel, XOf x_of,
                                PanelSums<kRows>& sums) {
-  constexpr PanelTraits kTraits = TraitsOf(kFormat);
-  constexpr PanelLayout kLayout = LayoutOf(kFormat);
-  constexpr int kMax = MaxCode(kTraits.codes, kTable);
-  constexpr int kBias = CodeBias(kFormat, kTable);
-  constexpr uint32_t kScaleSub = (kTraits.halves ? 2 : 1) * kPanelRows;
   const PanelF32 df;
-  const PanelI32 di;
-  const uint64_t blocks = w.columns / kBlockColumns;
   const ActivationBlock* x[kRows];
   for (int t = 0; t < kRows; ++t) x[t] = static_cast<const ActivationBlock*>(x_of(t));
   const VecU8 table = BiasedTable<kTable>();
-
   for (size_t lane = 0; lane < kPanelRows; lane += hn::Lanes(df)) {
+    BlockWalker<kFormat, kTable> block{lane, panel};
     VecF32 acc[kRows];
     for (int t = 0; t < kRows; ++t) acc[t] = hn::Zero(df);
-    const uint8_t* p = panel;
-    VecF32 scale = hn::Zero(df);
-    VecF32 minimum = hn::Zero(df);
-    for (uint64_t b = 0; b < blocks; ++b) {
-      hwy::Prefetch(p + 2048);
-      hwy::Prefetch(p + 2112);
-      const uint8_t* scales = p;
-      if constexpr (kTraits.two_level) {
-        if (b % 8 == 0) {
-          scale = LoadHalves(p, lane);
-          if constexpr (kTraits.minimum) minimum = LoadHalves(p + 16, lane);
-          p += kLayout.header_bytes;
-          scales = p;
-        }
-      } else if constexpr (kFormat == PanelFormat::kT4E8) {
-        scale = LoadE8M0(p, lane);
-      } else {
-        scale = LoadHalves(p, lane);
-        if constexpr (kTraits.minimum) minimum = LoadHalves(p + 16, lane);
-      }
-      const uint8_t* codes = scales + kLayout.scale_bytes;
-      p = codes + kLayout.code_bytes;
-
+    for (uint64_t b = 0; b < w.columns / kBlockColumns; ++b) {
+      block.Enter(b);
       VecI32 dot[kRows];
-      for (int half = 0; half < 2; ++half) {
-        VecU8 code[4];
-        CodeReader<kTraits.codes>::Read(codes, 4 * lane, half, table, code);
-        VecI32 sub = hn::Zero(di);
-        if constexpr (kTraits.halves) sub = LoadSub<int8_t, true>(scales, lane, half);
-        for (int t = 0; t < kRows; ++t) {
-          const VecI32 start = hn::Set(di, -kBias * x[t][b].half_sum[half]);
-          if constexpr (kTraits.halves) {
-            const VecI32 part = hn::Mul(Dot16<kMax>(code, x[t][b].q + 16 * half, start), sub);
-            dot[t] = half == 0 ? part : hn::Add(dot[t], part);
-          } else {
-            const VecI32 sum = half == 0 ? start : hn::Add(dot[t], start);
-            dot[t] = Dot16<kMax>(code, x[t][b].q + 16 * half, sum);
-          }
-        }
-      }
-      if constexpr (kTraits.two_level && !kTraits.halves) {
-        const VecI32 sub = LoadSub<int8_t, false>(scales, lane, 0);
-        for (int t = 0; t < kRows; ++t) dot[t] = hn::Mul(dot[t], sub);
-      }
+      block.template Dot<kRows>(table, x, b, dot);
       for (int t = 0; t < kRows; ++t) {
-        const VecF32 both = hn::Mul(scale, hn::Set(df, x[t][b].scale));
-        acc[t] = hn::MulAdd(hn::ConvertTo(df, dot[t]), both, acc[t]);
+        const VecF32 scale = hn::Mul(block.scale, hn::Set(df, x[t][b].scale));
+        acc[t] = hn::MulAdd(hn::ConvertTo(df, dot[t]), scale, acc[t]);
       }
-      if constexpr (kTraits.minimum && kTraits.halves) {
-        for (int half = 0; half < 2; ++half) {
-          const VecF32 low = hn::Mul(
-              minimum, hn::ConvertTo(df, LoadSub<uint8_t, true>(scales + kScaleSub, lane, half)));
-          for (int t = 0; t < kRows; ++t) {
-            const float part = static_cast<float>(x[t][b].half_sum[half]) * x[t][b].scale;
-            acc[t] = hn::NegMulAdd(low, hn::Set(df, part), acc[t]);
-          }
-        }
-      } else if constexpr (kTraits.minimum) {
-        VecF32 low = minimum;
-        if constexpr (kTraits.two_level) {
-          low =
-              hn::Mul(low, hn::ConvertTo(df, LoadSub<uint8_t, false>(scales + kScaleSub, lane, 0)));
-        }
-        for (int t = 0; t < kRows; ++t) {
-          acc[t] = hn::NegMulAdd(low, hn::Set(df, x[t][b].scaled_sum), acc[t]);
-        }
-      }
+      if constexpr (TraitsOf(kFormat).minimum) block.template SubtractMinima<kRows>(x, b, acc);
     }
     for (int t = 0; t < kRows; ++t) hn::StoreU(acc[t], df, sums[t] + lane);
   }
@@ -408,11 +438,7 @@ template <PanelFormat kFormat, CodeTable kTable = CodeTable::kMxfp4>
 void MatmulFormat(const MatmulArgs& args) {
   uint32_t row = 0;
   for (; row + 4 <= args.count; row += 4) MatmulRows<kFormat, kTable, 4>(args, row);
-  if (row + 2 <= args.count) {
-    MatmulRows<kFormat, kTable, 2>(args, row);
-    row += 2;
-  }
-  if (row < args.count) MatmulRows<kFormat, kTable, 1>(args, row);
+  for (; row < args.count; ++row) MatmulRows<kFormat, kTable, 1>(args, row);
 }
 
 // See MatmulArgs.

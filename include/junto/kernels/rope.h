@@ -98,7 +98,8 @@ inline double Clamp01(double x) { return x < 0.0 ? 0.0 : x > 1.0 ? 1.0 : x; }
 
 // The (fractional) pair that turns `turns` times within the original context.
 inline double YarnPair(const RopeSpec& spec, double turns) {
-  return spec.dims * ExactLog(spec.original_context / (turns * kTwoPi)) / (2.0 * ExactLog(spec.base));
+  return spec.dims * ExactLog(spec.original_context / (turns * kTwoPi)) /
+         (2.0 * ExactLog(spec.base));
 }
 
 // How much of a pair's frequency is divided by the factor: the ramp between the two betas.

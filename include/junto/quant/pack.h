@@ -81,8 +81,8 @@ inline void UnpackWide(const uint8_t* codes, uint32_t bits, uint32_t row, uint8_
 
 }  // namespace pack
 
-// Writes `block`, columns [32 index, 32 index + 32) of row `row` < 8, into its panel. Rows that
-// share a header must agree on nothing: each has its own place in it.
+// Writes `block`, columns [32 index, 32 index + 32) of row `row` < 8, into its panel. The 8
+// blocks of one row under a header share its scale and minimum; rows share nothing.
 inline void PackBlock(const WeightBlock& block, PanelFormat format, uint64_t index, uint32_t row,
                       uint8_t* panel) {
   const PanelTraits& traits = TraitsOf(format);

@@ -215,9 +215,10 @@ constexpr const SourceFormat* FindSourceFormat(BlockType type) {
   return nullptr;
 }
 
-// Whether the scales of a block are numbers. Files are not trusted to hold no NaN.
+// Whether the scales of a block are numbers, and its weights too: files are not trusted to hold no
+// NaN, and E8M0 exponents from 253 on take the largest code beyond what f32 holds.
 inline bool IsFinite(const WeightBlock& block, PanelFormat format) {
-  if (format == PanelFormat::kT4E8) return block.scale != 255;
+  if (format == PanelFormat::kT4E8) return block.scale <= 252;
   return IsFiniteHalf(block.scale) && IsFiniteHalf(block.minimum);
 }
 

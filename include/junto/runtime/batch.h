@@ -32,6 +32,10 @@ class Batch {
     }
     if (rows == 0) rows = SessionSpec::kDefaultChunk;
     rows = std::max(rows, max_sessions);
+    if (rows > SessionSpec::kMaxChunk) {
+      return Status::Make(Code::kInvalid, "passes of %u tokens: at most %u expected", rows,
+                          SessionSpec::kMaxChunk);
+    }
     Memory* memory = model.services().memory;
     Owned<Batch> batch = New<Batch>(memory, Tag::kObject, model, clock, max_sessions);
     Arena measure;
@@ -124,7 +128,7 @@ class Batch {
     bool waiting = false;
     for (Member& member : sessions_) {
       member.in_pass = false;
-      member.session->TakeCancel();
+      if (member.session->HasWork()) member.session->TakeCancel();
     }
     for (const bool decoding : {true, false}) {
       for (Member& member : sessions_) {

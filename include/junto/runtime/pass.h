@@ -153,7 +153,6 @@ class Pass {
         experts = std::max(experts, network.router.experts);
         experts_used = std::max(experts_used, network.router.experts_used);
         scratch = std::max<uint64_t>(scratch, 2 * kSlotGroup * uint64_t{tile});
-        scratch = std::max<uint64_t>(scratch, AttentionScratch(attention.value_dim));
       }
       for (const RopeSpec& rope : engine.spec->ropes) {
         rope_pairs = std::max(rope_pairs, rope.dims / 2);

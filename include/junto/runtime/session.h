@@ -20,6 +20,7 @@ struct SessionSpec {
 
   static constexpr uint32_t kDefaultContext = 4096;
   static constexpr uint32_t kDefaultChunk = 512;
+  static constexpr uint32_t kMaxChunk = 65536;  // counts of rows times experts stay in 32 bits
 
   // Fills in the defaults. E_INVALID beyond what the model was made for.
   Status Resolve(const ModelSpec& model) {
@@ -29,6 +30,10 @@ struct SessionSpec {
                           context, model.context_max);
     }
     if (chunk == 0) chunk = kDefaultChunk;
+    if (chunk > kMaxChunk) {
+      return Status::Make(Code::kInvalid, "passes of %u tokens: at most %u expected", chunk,
+                          kMaxChunk);
+    }
     chunk = std::min(chunk, context);
     return Status();
   }
@@ -158,6 +163,7 @@ class Session {
     Deadline deadline(clock_, budget_ns, &cancel_);
     Status status;
     do {
+      if (TakeCancel()) return Code::kCancelled;
       if (sink == nullptr && generation_.blocked()) return Code::kYielded;
       status = RunPass(&deadline, sink);
     } while (status.ok() && HasWork() && !deadline.Expired());
@@ -167,16 +173,20 @@ class Session {
     return HasWork() ? Code::kYielded : Code::kDone;
   }
 
-  // Computes the prompt and hands out every position's logits; see junto_session_evaluate.
+  // Computes the prompt and hands out every position's logits; see junto_session_evaluate. After a
+  // failure it may be repeated: it goes on with the chunk that failed.
   Status Evaluate(LogitsSink* sink) {
     if (!HasWork()) return Ended();
     GiveUpPass();
-    generation_.Idle();
     Deadline deadline(clock_, kNoBudget, &cancel_);
     Status status;
     while (status.ok() && sequence_.waiting()) status = EvaluateChunk(&deadline, sink);
     usage_.prefill_ns += deadline.Elapsed();
-    if (status.code() == Code::kCancelled) CancelNow();
+    if (status.code() == Code::kCancelled) {
+      CancelNow();
+    } else if (!status.failed()) {
+      generation_.Idle();
+    }
     return status;
   }
 

@@ -147,7 +147,7 @@ inline uint32_t AttendTiles(const Pass& pass, uint32_t layer) {
   const AttentionSpec& spec = pass.engine().spec->layers[layer].attention;
   return pass.row_count() * (spec.kv_heads / KvHeadsPerTile(spec));
 }
-inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
+inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
   const Engine& engine = pass->engine();
   const AttentionSpec& spec = engine.spec->layers[layer].attention;
   const uint32_t heads = KvHeadsPerTile(spec);
@@ -171,7 +171,6 @@ inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
   args.scale = spec.scale;
   args.softcap = spec.softcap;
   args.out_stride = spec.value_dim;
-  args.scratch = pass->scratch(worker);
   const float* sinks = engine.weights->layers[layer].sinks;
   for (uint32_t head = first_head; head < first_head + heads; ++head) {
     args.key_offset = head * cache.head_bytes;
