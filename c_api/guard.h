@@ -9,10 +9,12 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "c_api/junto.h"
 #include "junto/base/memory.h"
 #include "junto/base/status.h"
+#include "junto/base/utf8.h"
 
 namespace junto {
 
@@ -23,12 +25,12 @@ inline void WriteError(const Status& status, junto_error* err) {
   constexpr size_t kFixed = offsetof(junto_error, message);
   if (err == nullptr || err->struct_size <= kFixed) return;
   const size_t room = std::min<size_t>(err->struct_size, sizeof(junto_error)) - kFixed;
-  const size_t size = std::min(std::strlen(status.message()), room - 1);
+  const std::string_view message = Utf8Prefix(status.message(), room - 1);
   err->status = ToStatus(status.code());
   err->os_error = status.os_error();
-  err->message_size = static_cast<uint32_t>(size);
-  std::memcpy(err->message, status.message(), size);
-  err->message[size] = '\0';
+  err->message_size = static_cast<uint32_t>(message.size());
+  message.copy(err->message, message.size());
+  err->message[message.size()] = '\0';
 }
 
 // Runs f, which returns a Status. Nothing it throws passes.

@@ -30,6 +30,14 @@ Status CheckServices(const junto_runtime_desc& desc, junto_allocator* allocator,
         Code::kUnsupported, "runtime flags 0x%x: 0 expected",
         static_cast<unsigned>(desc.flags | allocator->flags | executor->flags | io->flags));
   }
+  if (executor->reserved != 0) {
+    return Status::Make(Code::kUnsupported, "executor.reserved %u: 0 expected",
+                        static_cast<unsigned>(executor->reserved));
+  }
+  if (desc.log_level < JUNTO_LOG_OFF || desc.log_level > JUNTO_LOG_DEBUG) {
+    return Status::Make(Code::kInvalid, "log_level %d: %d to %d expected",
+                        static_cast<int>(desc.log_level), JUNTO_LOG_OFF, JUNTO_LOG_DEBUG);
+  }
   if (desc.allocator != nullptr &&
       (allocator->allocate == nullptr || allocator->deallocate == nullptr)) {
     return NullArgument("allocator.allocate or .deallocate");
@@ -78,7 +86,9 @@ Status CreateRuntime(const junto_runtime_desc* given, junto_runtime** out) {
     allocator.deallocate = OsDeallocate;
   }
   HostAllocator host(allocator);
-  void* block = host.Allocate(sizeof(junto_runtime), alignof(junto_runtime), Tag::kObject);
+  const bool fits = desc.memory_limit == 0 || desc.memory_limit >= sizeof(junto_runtime);
+  void* block =
+      !fits ? nullptr : host.Allocate(sizeof(junto_runtime), alignof(junto_runtime), Tag::kObject);
   if (block == nullptr) throw OutOfMemory(sizeof(junto_runtime), Tag::kObject);
   auto* runtime = new (block) junto_runtime(host, desc);
   Status status;

@@ -49,6 +49,29 @@ class BatchStreamSink final : public BatchSink {
   StreamSink sink_;
 };
 
+// Holds the seats of all sessions of a batch, whose own seat keeps the list as it is.
+class SessionSeats {
+ public:
+  explicit SessionSeats(const Vector<junto_session*>& sessions) : sessions_(sessions) {
+    while (taken_ < sessions_.size() && !sessions_[taken_]->busy.exchange(true)) ++taken_;
+  }
+  ~SessionSeats() {
+    while (taken_ > 0) sessions_[--taken_]->busy.store(false);
+  }
+  SessionSeats(const SessionSeats&) = delete;
+  SessionSeats& operator=(const SessionSeats&) = delete;
+
+  Status status() const {
+    if (taken_ == sessions_.size()) return Status();
+    return Status::Make(Code::kBusy, "busy: another call on session %zu of the batch is running",
+                        taken_);
+  }
+
+ private:
+  const Vector<junto_session*>& sessions_;
+  size_t taken_ = 0;
+};
+
 class HostLogits final : public LogitsSink {
  public:
   HostLogits(junto_logits_fn fn, void* user) : fn_(fn), user_(user) {}
@@ -132,7 +155,7 @@ Status PlanOf(const junto_model& model, const SessionSpec& spec, junto_tag tag, 
       *bytes = model.memory.current(Tag::kTokenizer);
       return Status();
     case JUNTO_TAG_LOAD_TEMP:
-      *bytes = model.model->load_bytes();
+      *bytes = std::max(model.model->load_bytes(), model.memory.peak(Tag::kLoadTemp));
       return Status();
     case JUNTO_TAG_THREAD:
     case JUNTO_TAG_EXTERNAL:
@@ -239,8 +262,7 @@ junto_status junto_session_prefill(junto_session* s, const junto_prompt* p, junt
   return WithSession(s, err, [&](Session* session) -> Status {
     if (p == nullptr) return NullArgument("p");
     if (p->model != s->model) {
-      return Status::Make(Code::kMismatch,
-                          "the prompt was made for another model than the session");
+      return Status::Make(Code::kMismatch, "the prompt is for another of 2 models");
     }
     const Seat seat(&const_cast<junto_prompt*>(p)->busy);
     JUNTO_TRY(seat.status());
@@ -354,6 +376,8 @@ junto_status junto_batch_step(junto_batch* b, uint64_t budget_ns, junto_stream_f
     if (b == nullptr) return NullArgument("b");
     const Seat seat(&b->busy);
     JUNTO_TRY(seat.status());
+    const SessionSeats seats(b->sessions);
+    JUNTO_TRY(seats.status());
     BatchStreamSink sink(fn, user, b);
     return b->batch->Step(budget_ns, &sink);
   });

@@ -17,7 +17,7 @@ cat > "$scratch/bans" << 'END'
 \<(signal|atexit|setlocale|set_terminate|set_new_handler) *\(|\<sigaction\>      none
 \<(thread_local|__thread)\>                                                      none
 \<s?rand *\(|\<(random_device|mt19937|system_clock|gettimeofday|localtime)\>       none
-\<throw\>                                                                        include/junto/base/memory\.h
+\<throw\> *([^ ;O]|O[^u])                                                        none
 \<(malloc|calloc|realloc|free|aligned_alloc|posix_memalign|strdup) *\(           c_api/os/memory\.cc
 \<new [A-Za-z_:]|\<delete( |\[)|\<make_(unique|shared)\>                         none
 \<std::(string|function|map|set|unordered_[a-z]+|deque|list|to_string|regex)\>   none

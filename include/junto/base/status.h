@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "junto/base/utf8.h"
+
 namespace junto {
 
 // Values equal junto_status in c_api/junto.h: < 0 failed, 0 worked, > 0 stopped early on purpose.
@@ -48,9 +50,7 @@ class [[nodiscard]] Status {
     const int written = std::vsnprintf(status.message_, kMessageCapacity, format, arguments);
     va_end(arguments);
     if (written >= static_cast<int>(kMessageCapacity)) status.TrimPartialCodePoint();
-    for (char* c = status.message_; *c != '\0'; ++c) {
-      if (*c == '\n' || *c == '\r') *c = ' ';
-    }
+    status.MakeOneLine();
     return status;
   }
 
@@ -66,6 +66,18 @@ class [[nodiscard]] Status {
   const char* message() const { return message_; }
 
  private:
+  // Names that come from outside may hold anything; the text is one line of UTF-8 all the same.
+  void MakeOneLine() {
+    const size_t size = std::strlen(message_);
+    for (size_t at = 0; at < size;) {
+      const size_t length = CodePointLength({message_ + at, size - at});
+      const auto byte = static_cast<unsigned char>(message_[at]);
+      if (length == 0) message_[at] = '?';
+      if (byte < 0x20 || byte == 0x7F) message_[at] = ' ';
+      at += length == 0 ? 1 : length;
+    }
+  }
+
   void TrimPartialCodePoint() {
     size_t end = std::strlen(message_);
     size_t start = end;

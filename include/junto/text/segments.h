@@ -10,9 +10,8 @@
 
 namespace junto {
 
-// A stretch of a text: from where the one before ends up to byte `end`. Only where it is trusted
-// can
-// "<|im_end|>" become the control token.
+// A stretch of a text: from where the one before ends up to byte `end`. Only where
+// it is trusted can "<|im_end|>" become the control token.
 struct Segment {
   size_t end;
   bool trusted;

@@ -137,7 +137,7 @@ inline Status Tokenizer::FromMetadata(const Metadata& metadata, Memory* memory,
                                       Owned<Tokenizer>* out, bool jit) {
   TokenizerSource source;
   JUNTO_TRY(metadata.GetString("tokenizer.ggml.model", &source.model));
-  if (source.model == "no_vocab") return Create(source, memory, out, jit);
+  if (source.model != "gpt2") return Create(source, memory, out, jit);
   const auto id = [&metadata](const char* key, int32_t* value) {
     uint32_t found = UINT32_MAX;
     JUNTO_TRY(metadata.GetU32Or(key, UINT32_MAX, &found));

@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 int main(void) {
-  junto_runtime *runtime = NULL;
+  junto_runtime* runtime = NULL;
   const uint32_t version =
       JUNTO_VERSION_MAJOR << 16 | JUNTO_VERSION_MINOR << 8 | JUNTO_VERSION_PATCH;
   if (junto_version() != version) return 1;
