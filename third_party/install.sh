@@ -6,7 +6,8 @@ set -eu
 
 build="cmake ninja-build pkg-config g++ libhwy-dev libpcre2-dev libutf8proc-dev
   libcli11-dev"
-tests="catch2 libeigen3-dev clang-14 libclang-rt-14-dev clang-format-14 binutils ccache"
+tests="catch2 libeigen3-dev nlohmann-json3-dev clang-14 libclang-rt-14-dev clang-format-14 binutils
+  ccache"
 bench="libbenchmark-dev libdnnl-dev"
 
 fail() {
@@ -25,7 +26,7 @@ for set in "${@:-build}"; do
 done
 
 command -v apt-get > /dev/null && command -v dpkg-query > /dev/null ||
-  fail "apt-get is not here. Please install the equivalents of:" $wanted
+  fail "apt-get is not here. Please install what your system calls:$wanted"
 
 missing=
 for package in $wanted; do
@@ -42,7 +43,7 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo > /dev/null; then
   as_root=sudo
 else
-  fail "neither root nor sudo. Please have these installed:" $missing
+  fail "neither root nor sudo. Please have these installed:$missing"
 fi
 
 log=$(mktemp)

@@ -1,0 +1,258 @@
+// After a session was made, running it allocates nothing: neither from the host nor behind its
+// back. The C library's allocation functions are replaced by ones that count while a trap is set.
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "tests/support/handles.h"
+#include "tests/support/tiny_model.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define JUNTO_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define JUNTO_TEST_SANITIZED 1
+#endif
+#endif
+
+namespace {
+
+std::atomic<bool> trap_is_set{false};
+std::atomic<uint64_t> trapped{0};
+
+void Count() {
+  if (trap_is_set.load(std::memory_order_relaxed)) ++trapped;
+}
+
+}  // namespace
+
+#if defined(JUNTO_TEST_SANITIZED)
+// A sanitizer owns these functions and tells of every call, operator new included.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, size_t),
+                                                         void (*)(const volatile void*));
+namespace {
+const int hooks_installed = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, size_t) { Count(); }, [](const volatile void*) { Count(); });
+}  // namespace
+#elif defined(__GLIBC__)
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+void __libc_free(void*);
+
+void* malloc(size_t size) {
+  Count();
+  return __libc_malloc(size);
+}
+void* calloc(size_t count, size_t size) {
+  Count();
+  return __libc_calloc(count, size);
+}
+void* realloc(void* p, size_t size) {
+  Count();
+  return __libc_realloc(p, size);
+}
+void* memalign(size_t alignment, size_t size) {
+  Count();
+  return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(size_t alignment, size_t size) {
+  Count();
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** p, size_t alignment, size_t size) {
+  Count();
+  *p = __libc_memalign(alignment, size);
+  return *p == nullptr ? 12 : 0;
+}
+void free(void* p) {
+  if (p != nullptr) Count();
+  __libc_free(p);
+}
+void* mmap(void* at, size_t size, int protection, int flags, int file, off_t offset) {
+  Count();
+  return reinterpret_cast<void*>(syscall(SYS_mmap, at, size, protection, flags, file, offset));
+}
+int munmap(void* at, size_t size) {
+  Count();
+  return static_cast<int>(syscall(SYS_munmap, at, size));
+}
+}
+#endif
+
+namespace junto {
+namespace {
+
+using namespace test;  // NOLINT: the vocabulary of these tests
+
+// Sets the trap while f runs; how often it was sprung.
+template <class F>
+uint64_t Trapped(const F& f) {
+  trapped = 0;
+  trap_is_set = true;
+  f();
+  trap_is_set = false;
+  return trapped;
+}
+
+TEST_CASE("the trap works") {
+  static volatile size_t size = 100;
+#if defined(JUNTO_TEST_SANITIZED)
+  REQUIRE(hooks_installed != 0);
+#elif !defined(__GLIBC__)
+  return;
+#endif
+  static void* volatile p;  // or the compiler would see that nobody wants the block
+  CHECK(Trapped([] {
+          p = std::malloc(size);
+          std::free(p);
+        }) >= 2);
+  CHECK(Trapped([] {
+          p = ::operator new(size);
+          ::operator delete(p);
+        }) >= 2);
+  CHECK(Trapped([] {
+          p = std::calloc(size, 2);
+          std::free(p);
+        }) >= 2);
+  CHECK(Trapped([] {
+          void* block = nullptr;
+          const int refused = posix_memalign(&block, 64, size);
+          p = refused == 0 ? block : nullptr;
+          std::free(p);
+        }) >= 2);
+}
+
+// What callbacks write to; it must not allocate either.
+struct Counts {
+  uint64_t chunks = 0;
+  uint64_t tokens = 0;
+  uint64_t rows = 0;
+  static junto_status JUNTO_CALL TakeChunk(void* user, const junto_chunk* chunk) {
+    auto* self = static_cast<Counts*>(user);
+    ++self->chunks;
+    self->tokens += chunk->token_count;
+    return JUNTO_OK;
+  }
+  static junto_status JUNTO_CALL TakeRow(void* user, uint64_t, const float*, size_t) {
+    ++static_cast<Counts*>(user)->rows;
+    return JUNTO_OK;
+  }
+};
+
+// The library's threads are created before the trap is set; its memory comes from malloc, so that
+// the trap sees what a host's allocator would.
+struct Setup {
+  Setup(const std::vector<uint8_t>& bytes, uint32_t threads, std::vector<junto_token> tokens) {
+    junto_runtime_desc desc;
+    junto_runtime_desc_init(&desc, sizeof(desc));
+    desc.max_threads = threads;
+    runtime = CreateRuntime(&desc);
+    model = LoadBytes(runtime.get(), bytes);
+    prompt = TokenPrompt(model, tokens);
+    tokens.resize(tokens.size() - 3);
+    other = TokenPrompt(model, tokens);
+    for (SessionHandle& session : sessions) {
+      session = CreateSession(model, SessionDesc(128, 16));
+      junto_sampling sampling;
+      junto_sampling_init(&sampling, sizeof(sampling));
+      sampling.temperature = 0.8f;
+      sampling.top_k = 30;
+      sampling.top_p = 0.9f;
+      sampling.min_p = 0.01f;
+      sampling.repeat_penalty = 1.1f;
+      sampling.frequency_penalty = 0.1f;
+      sampling.max_new_tokens = 10;
+      REQUIRE(junto_session_set_sampling(session.get(), &sampling, nullptr) == JUNTO_OK);
+      REQUIRE(junto_session_add_stop(session.get(), "never", 5, nullptr) == JUNTO_OK);
+    }
+    junto_batch* created = nullptr;
+    REQUIRE(junto_batch_create(model.get(), 2, 24, &created, nullptr) == JUNTO_OK);
+    batch.reset(created);
+  }
+
+  RuntimeHandle runtime;
+  ModelHandle model;
+  PromptHandle prompt;
+  PromptHandle other;
+  SessionHandle sessions[2];
+  BatchHandle batch;
+};
+
+TEST_CASE("running allocates nothing") {
+  const std::pair<const char*, std::vector<uint8_t>> models[] = {
+      {"chat", TinyModel::Chat().Bytes()},
+      {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
+      {"llama_mixed", ParityModel("llama_mixed")}};
+  for (const auto& [name, bytes] : models) {
+    for (const uint32_t threads : {1u, 2u}) {
+      std::vector<junto_token> tokens;
+      for (junto_token i = 0; i < 40; ++i) tokens.push_back(i);
+      Setup setup(bytes, threads, tokens);
+      junto_session* first = setup.sessions[0].get();
+      junto_session* second = setup.sessions[1].get();
+      Counts counts;
+      junto_error err;
+      junto_error_init(&err, sizeof(err));
+      junto_usage usage;
+      junto_usage_init(&usage, sizeof(usage));
+      bool ok = true;
+      const auto expect = [&ok](junto_status status, junto_status wanted) {
+        ok = ok && status == wanted;
+      };
+      const uint64_t found = Trapped([&] {
+        expect(junto_session_prefill(first, setup.prompt.get(), &err), JUNTO_OK);
+        junto_status status = JUNTO_YIELDED;
+        for (int i = 0; i < 50 && status == JUNTO_YIELDED; ++i) {
+          status = junto_session_step(first, 1000, Counts::TakeChunk, &counts, &err);
+        }
+        if (status == JUNTO_YIELDED) {
+          status = junto_session_generate(first, Counts::TakeChunk, &counts, &err);
+        }
+        expect(status, JUNTO_DONE);
+        expect(junto_session_get_usage(first, &usage), JUNTO_OK);
+
+        expect(junto_session_prefill(second, setup.other.get(), &err), JUNTO_OK);
+        expect(junto_session_evaluate(second, Counts::TakeRow, &counts, &err), JUNTO_OK);
+        expect(junto_session_prefill(second, setup.prompt.get(), &err), JUNTO_OK);
+        expect(junto_session_generate(second, nullptr, nullptr, &err), JUNTO_DONE);
+        char text[64];
+        size_t size = 0;
+        expect(junto_session_read(second, text, sizeof(text), &size), JUNTO_OK);
+
+        for (junto_session* session : {first, second}) {
+          expect(junto_session_prefill(session, setup.other.get(), &err), JUNTO_OK);
+          expect(junto_batch_add(setup.batch.get(), session, &err), JUNTO_OK);
+        }
+        expect(junto_batch_step(setup.batch.get(), 0, Counts::TakeChunk, &counts, &err),
+               JUNTO_YIELDED);
+        junto_session_cancel(second);
+        expect(junto_batch_step(setup.batch.get(), UINT64_MAX, Counts::TakeChunk, &counts, &err),
+               JUNTO_DONE);
+        expect(junto_batch_remove(setup.batch.get(), second, &err), JUNTO_OK);
+
+        // Failing allocates nothing, either.
+        expect(junto_batch_remove(setup.batch.get(), second, &err), JUNTO_E_INVALID);
+        expect(junto_session_evaluate(first, nullptr, nullptr, &err), JUNTO_E_INVALID);
+        expect(junto_session_prefill(first, nullptr, &err), JUNTO_E_INVALID);
+      });
+      INFO(name << ", " << threads << " threads: " << err.message);
+      CHECK(ok);
+      CHECK(found == 0);
+      CHECK(counts.tokens >= 20);
+      CHECK(counts.rows == 37);
+      CHECK(usage.new_tokens == 10);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace junto

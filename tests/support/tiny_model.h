@@ -1,0 +1,198 @@
+// Small models as data: keys and tensors that a test may change, drop or damage before the file is
+// written.
+#ifndef JUNTO_TESTS_SUPPORT_TINY_MODEL_H_
+#define JUNTO_TESTS_SUPPORT_TINY_MODEL_H_
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/gguf_writer.h"
+#include "tests/support/text_vocabulary.h"
+
+namespace junto {
+namespace test {
+
+class TinyModel {
+ public:
+  struct Pair {
+    std::string key;
+    std::function<void(GgufWriter*)> add;
+  };
+  struct Tensor {
+    std::string name;
+    uint32_t type;
+    std::vector<uint64_t> dims;  // fastest first
+    std::vector<uint8_t> bytes;
+
+    template <class T>
+    T* as() {
+      return reinterpret_cast<T*>(bytes.data());
+    }
+  };
+
+  // Random weights, F32. `vocab` rows of embedding; no vocabulary of text.
+  static TinyModel Llama(uint32_t vocab = 48, uint32_t width = 48) {
+    return TinyModel("llama", vocab, 0, width);
+  }
+  static TinyModel Mixtral(uint32_t vocab = 48) { return TinyModel("llama", vocab, 4, 48); }
+  static TinyModel GptOss(uint32_t vocab = 48) { return TinyModel("gpt-oss", vocab, 4, 48); }
+  // Llama with the small vocabulary of the tokenizer's tests and ChatML's markers. It talks without
+  // end.
+  static TinyModel Chat() {
+    const TextVocabulary text;
+    TinyModel model = Llama(static_cast<uint32_t>(text.tokens.size()));
+    model.Set("tokenizer.ggml.model", "gpt2").Set("tokenizer.ggml.pre", "smollm");
+    model.Set("tokenizer.ggml.tokens", text.tokens).Set("tokenizer.ggml.token_type", text.types);
+    model.Set("tokenizer.ggml.merges", text.merges);
+    model.Set("tokenizer.chat_template", "<|im_start|>");  // there are Harmony's markers, too
+    model.Set("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(text.Id("<|im_end|>")));
+    Tensor bias = {"output.bias", static_cast<uint32_t>(BlockType::kF32), {text.tokens.size()}, {}};
+    bias.bytes.resize(text.tokens.size() * sizeof(float));
+    for (size_t i = 0; i < text.types.size(); ++i) {
+      bias.as<float>()[i] = text.types[i] == 3 ? -100.0f : 0.0f;
+    }
+    model.tensors.push_back(bias);
+    return model;
+  }
+  // The same with nothing but an embedding: greedily, `next[t]` follows t.
+  static TinyModel Scripted(const std::map<int32_t, int32_t>& next) {
+    TinyModel model = Chat();
+    for (Tensor& tensor : model.tensors) {
+      const bool mixes = tensor.name.find("attn_output") != std::string::npos ||
+                         tensor.name.find("ffn_down") != std::string::npos;
+      if (mixes || tensor.name.find("output.") == 0) Fill(&tensor, 0.0f);
+      if (tensor.name == "output_norm.weight") Fill(&tensor, 1.0f);
+    }
+    const float* embedding = model.Find("token_embd.weight")->as<float>();
+    float* head = model.Find("output.weight")->as<float>();
+    for (const auto& [token, follower] : next) {
+      for (uint32_t i = 0; i < model.width_; ++i) {
+        head[follower * model.width_ + i] += embedding[token * model.width_ + i];
+      }
+    }
+    return model;
+  }
+
+  template <class T>
+  TinyModel& Set(const std::string& key, T value) {
+    std::function<void(GgufWriter*)> add = [key, value](GgufWriter* out) { out->Add(key, value); };
+    for (Pair& pair : pairs) {
+      if (pair.key == key) {
+        pair.add = add;
+        return *this;
+      }
+    }
+    pairs.push_back({key, add});
+    return *this;
+  }
+  Tensor* Find(const std::string& name) {
+    for (Tensor& tensor : tensors) {
+      if (tensor.name == name) return &tensor;
+    }
+    return nullptr;
+  }
+
+  GgufWriter Writer() const {
+    GgufWriter writer;
+    for (const Pair& pair : pairs) pair.add(&writer);
+    for (const Tensor& tensor : tensors) {
+      writer.Tensor(tensor.name, static_cast<BlockType>(tensor.type), tensor.dims, tensor.bytes);
+    }
+    return writer;
+  }
+  std::vector<uint8_t> Bytes() const { return Writer().Bytes(); }
+
+  std::vector<Pair> pairs;
+  std::vector<Tensor> tensors;
+
+ private:
+  static constexpr uint32_t kLayers = 2;
+  static constexpr uint32_t kHeads = 4;
+  static constexpr uint32_t kKvHeads = 2;
+  static constexpr uint32_t kHeadDim = 12;
+  static constexpr uint32_t kInner = 40;
+
+  TinyModel(const std::string& architecture, uint32_t vocab, uint32_t experts, uint32_t width)
+      : width_(width) {
+    const bool gpt_oss = architecture == "gpt-oss";
+    const std::string p = architecture + ".";
+    Set("general.architecture", architecture);
+    Set(p + "block_count", kLayers).Set(p + "context_length", uint32_t{256});
+    Set(p + "embedding_length", width_);
+    Set(p + (gpt_oss ? "expert_feed_forward_length" : "feed_forward_length"), kInner);
+    Set(p + "attention.head_count", kHeads);
+    Set(p + "attention.head_count_kv", kKvHeads);
+    Set(p + "attention.key_length", kHeadDim);
+    Set(p + "attention.value_length", kHeadDim);
+    Set(p + "attention.layer_norm_rms_epsilon", 1e-5f).Set(p + "rope.freq_base", 10000.0f);
+    if (experts != 0) Set(p + "expert_count", experts).Set(p + "expert_used_count", uint32_t{2});
+    if (gpt_oss) {
+      Set(p + "attention.sliding_window", uint32_t{16});
+      Set(p + "rope.scaling.type", "yarn").Set(p + "rope.scaling.factor", 4.0f);
+      Set(p + "rope.scaling.original_context_length", uint32_t{64});
+    }
+    Set("tokenizer.ggml.model", "no_vocab");
+
+    Add("token_embd.weight", {width_, vocab}, 1.0f);
+    Add("output_norm.weight", {width_}, 0.25f, 1.0f);
+    Add("output.weight", {width_, vocab}, 0.5f);
+    for (uint32_t layer = 0; layer < kLayers; ++layer) AddLayer(layer, gpt_oss, experts);
+  }
+
+  void AddLayer(uint32_t layer, bool gpt_oss, uint32_t experts) {
+    const std::string blk = "blk." + std::to_string(layer) + ".";
+    Add(blk + "attn_norm.weight", {width_}, 0.25f, 1.0f);
+    Add(blk + (gpt_oss ? "post_attention_norm.weight" : "ffn_norm.weight"), {width_}, 0.25f, 1.0f);
+    if (gpt_oss) Add(blk + "attn_sinks.weight", {kHeads}, 1.0f);
+    AddMatrix(blk + "attn_q", {width_, kHeads * kHeadDim}, gpt_oss);
+    AddMatrix(blk + "attn_k", {width_, kKvHeads * kHeadDim}, gpt_oss);
+    AddMatrix(blk + "attn_v", {width_, kKvHeads * kHeadDim}, gpt_oss);
+    AddMatrix(blk + "attn_output", {kHeads * kHeadDim, width_}, gpt_oss);
+    if (experts != 0) AddMatrix(blk + "ffn_gate_inp", {width_, experts}, gpt_oss);
+    for (const char* name : {"ffn_gate", "ffn_up", "ffn_down"}) {
+      const bool down = std::string(name) == "ffn_down";
+      std::vector<uint64_t> dims = {down ? kInner : width_, down ? width_ : kInner};
+      if (experts != 0) dims.push_back(experts);
+      AddMatrix(blk + name + (experts != 0 ? "_exps" : ""), dims, gpt_oss);
+    }
+  }
+
+  void AddMatrix(const std::string& name, const std::vector<uint64_t>& dims, bool bias) {
+    Add(name + ".weight", dims, 1.2f / std::sqrt(static_cast<float>(dims[0])));
+    if (bias) Add(name + ".bias", {dims.begin() + 1, dims.end()}, 0.3f);
+  }
+
+  // Uniform around `mean`; the same for the same name whatever else there is.
+  void Add(const std::string& name, const std::vector<uint64_t>& dims, float deviation,
+           float mean = 0.0f) {
+    Tensor tensor = {name, static_cast<uint32_t>(BlockType::kF32), dims, {}};
+    uint64_t count = 1;
+    for (const uint64_t dim : dims) count *= dim;
+    tensor.bytes.resize(count * sizeof(float));
+    uint64_t state = 0;
+    for (const char c : name) state = state * 31 + static_cast<uint8_t>(c);
+    for (uint64_t i = 0; i < count; ++i) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      const float unit = static_cast<float>(state >> 40) * 0x1p-23f - 1.0f;
+      tensor.as<float>()[i] = mean + deviation * 1.732f * unit;
+    }
+    tensors.push_back(std::move(tensor));
+  }
+
+  static void Fill(Tensor* tensor, float value) {
+    std::fill_n(tensor->as<float>(), tensor->bytes.size() / sizeof(float), value);
+  }
+
+  uint32_t width_;
+};
+
+}  // namespace test
+}  // namespace junto
+
+#endif  // JUNTO_TESTS_SUPPORT_TINY_MODEL_H_
