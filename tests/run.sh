@@ -71,6 +71,7 @@ export ASAN_OPTIONS=allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1
 
 step "format" format_check
+step "obtain a small real model" third_party/smollm2.sh
 build_of dev && tests_of build-dev
 if [ -z "$quick" ]; then
   # The other compiler and the sanitizers in one build, as neither changes what a test may expect.
