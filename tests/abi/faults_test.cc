@@ -112,7 +112,7 @@ class Life {
   }
 
   bool Tokens() {
-    const std::string said = "zebra caf\xC3\xA9 <|im_end|> 12345";
+    const std::string said = "zebra caf\xC3\xA9 1";
     size_t count = 0;
     size_t size = 0;
     const bool counted = Make("tokenize", &count, [&](size_t* out, Error* now) {
@@ -148,16 +148,14 @@ class Life {
                 [&](junto_prompt** out, Error* now) {
                   return junto_prompt_create(model_, out, now);
                 }) &&
-           AddTurn("system", "Answer in a few words, whatever may happen to your memory.") &&
-           AddTurn("user", "Where is the zebra?") &&
+           AddTurn("system", "Be brief.") && AddTurn("user", "Where?") &&
            Do("add_tokens",
               [&](Error* now) {
                 return junto_prompt_add_tokens(prompt_, tokens_.data(), tokens_.size(), now);
               }) &&
            Do("add_text",
               [&](Error* now) { return junto_prompt_add_text(prompt_, " and then", 9, now); }) &&
-           AddTurn("user", "And the caf\xC3\xA9?") &&
-           Make("render", &size, [&](size_t* out, Error* now) {
+           AddTurn("user", "Who?") && Make("render", &size, [&](size_t* out, Error* now) {
              return junto_prompt_render(prompt_, nullptr, 0, out, now);
            });
   }
@@ -327,7 +325,7 @@ TEST_CASE("every parallel_for may fail") {
 TEST_CASE("every callback may fail") {
   FailEverywhere(&Host::progress, Source::kMemory, JUNTO_E_CALLBACK);
   FailEverywhere(&Host::stream, Source::kMemory, JUNTO_E_CALLBACK);
-  FailEverywhere(&Host::logits, Source::kMemory, JUNTO_E_CALLBACK);
+  FailEverywhere(&Host::logits, Source::kMemory, JUNTO_E_CALLBACK, 5);
 }
 
 }  // namespace

@@ -235,12 +235,12 @@ TEST_CASE(
   }
   golden.Check();
   // llama.cpp on this text: KL 0.00233 to 0.00244, top-1 96.1 to 96.9 %, NMSE 1.3e-3; agreement has
-  // a standard error of 0.4 %.
+  // a standard error of 0.3 %. Finer activation scales and a head read in two steps do better.
   INFO("KL " << distance.divergence() << " +- " << distance.divergence_error() << ", top-1 "
              << distance.agreement() << ", NMSE " << distance.nmse());
-  CHECK(distance.divergence() <= 0.00235);
-  CHECK(distance.agreement() >= 0.96);
-  CHECK(distance.nmse() <= 1.3e-3);
+  CHECK(distance.divergence() <= 0.0006);
+  CHECK(distance.agreement() >= 0.98);
+  CHECK(distance.nmse() <= 5e-4);
 }
 
 }  // namespace

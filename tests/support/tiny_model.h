@@ -60,7 +60,25 @@ class TinyModel {
     model.tensors.push_back(bias);
     return model;
   }
-  // The same with nothing but an embedding: greedily, `next[t]` follows t.
+  // Chat that, greedily and after "!", says three texts of 250 bytes in turn.
+  static TinyModel Verbose() {
+    TextVocabulary text;
+    std::map<int32_t, int32_t> next;
+    int32_t last = text.Id("!");
+    for (const char* name : {"<tool>", "<tool>!", "ool>x", "<tool>"}) {
+      next[last] = text.Id(name);
+      last = text.Id(name);
+    }
+    for (int i = 0; i < 3; ++i) {
+      std::string* spelled = &text.tokens[next[last]];
+      last = next[last];
+      spelled->clear();
+      while (spelled->size() < 250) *spelled += "caf\xC3\xA9 " + std::to_string(i) + ", ";
+    }
+    TinyModel model = Scripted(next);
+    return model.Set("tokenizer.ggml.tokens", text.tokens);
+  }
+  // Chat with nothing but an embedding: greedily, `next[t]` follows t.
   static TinyModel Scripted(const std::map<int32_t, int32_t>& next) {
     TinyModel model = Chat();
     for (Tensor& tensor : model.tensors) {

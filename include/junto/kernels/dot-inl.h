@@ -12,12 +12,15 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "junto/quant/panel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace junto {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int kActivationMax = 127;
 
 #if HWY_TARGET != HWY_SCALAR
 
@@ -35,16 +38,12 @@ using VecI8 = hn::Vec<PanelI8>;
 
 // Weights as kernels multiply them: unsigned codes up to kMax, or signed bytes.
 constexpr int kSignedCodes = -1;
-constexpr int kActivationMax = 127;
-
 // How many sums of two products fit one int16.
 template <int kMax>
 constexpr int PairHeadroom() {
   return 32767 / (2 * (kMax == kSignedCodes ? 128 : kMax) * kActivationMax);
 }
-static_assert(PairHeadroom<24>() >= 4, "MXFP4: four pairs may be added in 16 bits");
-static_assert(PairHeadroom<15>() >= 4 && PairHeadroom<31>() >= 4, "4 and 5 bits: four pairs");
-static_assert(PairHeadroom<63>() >= 2, "6 bits: two pairs");
+static_assert(PairHeadroom<63>() >= 2, "up to 6 bits: the two pairs of a group");
 static_assert(PairHeadroom<kSignedCodes>() >= 1, "8 bits: one pair");
 
 // Sums of two adjacent products w * a; the caller has proven that they fit 16 bits.
@@ -66,15 +65,19 @@ HWY_INLINE VecI16 MulPairs(VecU8 w, VecI8 a) {
 #endif
 }
 
-// Adds the two 16-bit halves of each 32-bit lane.
-HWY_INLINE VecI32 AddHalves(VecI16 v) {
-#if HWY_TARGET <= HWY_AVX2
-  return VecI32{_mm256_madd_epi16(v.raw, _mm256_set1_epi16(1))};
+// sum + both 16-bit halves of each 32-bit lane of v, times those of `factors`, which are alike.
+HWY_INLINE VecI32 AddScaledHalves(VecI32 sum, VecI16 v, VecI16 factors) {
+#if HWY_TARGET <= HWY_AVX3_DL
+  return VecI32{_mm256_dpwssd_epi32(sum.raw, v.raw, factors.raw)};
+#elif HWY_TARGET <= HWY_AVX2
+  return hn::Add(sum, VecI32{_mm256_madd_epi16(v.raw, factors.raw)});
 #elif HWY_TARGET == HWY_SSE4
-  return VecI32{_mm_madd_epi16(v.raw, _mm_set1_epi16(1))};
+  return hn::Add(sum, VecI32{_mm_madd_epi16(v.raw, factors.raw)});
 #else
-  const auto v32 = hn::BitCast(PanelI32(), v);
-  return hn::Add(hn::ShiftRight<16>(hn::ShiftLeft<16>(v32)), hn::ShiftRight<16>(v32));
+  const PanelI32 d32;
+  const auto v32 = hn::BitCast(d32, v);
+  const auto both = hn::Add(hn::ShiftRight<16>(hn::ShiftLeft<16>(v32)), hn::ShiftRight<16>(v32));
+  return hn::Add(sum, hn::Mul(both, hn::ShiftRight<16>(hn::BitCast(d32, factors))));
 #endif
 }
 
@@ -89,41 +92,37 @@ HWY_INLINE VecI8 CopySigns(VecI8 a, VecI8 w) {
 #endif
 }
 
-// Four activations, broadcast to every row.
-HWY_INLINE VecI8 BroadcastQuad(const int8_t* a) {
-  int32_t quad;
-  std::memcpy(&quad, a, sizeof(quad));
-  return hn::BitCast(PanelI8(), hn::Set(PanelI32(), quad));
+// Four bytes, broadcast to every row.
+HWY_INLINE VecI32 BroadcastWord(const void* p) {
+  int32_t word;
+  std::memcpy(&word, p, sizeof(word));
+  return hn::Set(PanelI32(), word);
 }
 
-// sum + the dot products of 16 columns: w[i] holds columns 4 i .. 4 i + 3 of every row.
+// sum + the dot products of 16 columns: w[i] holds columns 4 i .. 4 i + 3 of every row, `part` says
+// which 16 of the activations.
 template <int kMax>
-HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const int8_t* HWY_RESTRICT a, VecI32 sum) {
-#if HWY_TARGET <= HWY_AVX3_DL
-  if constexpr (kMax != kSignedCodes) {
-    for (int i = 0; i < 4; ++i) {
-      sum = VecI32{_mm256_dpbusd_epi32(sum.raw, w[i].raw, BroadcastQuad(a + 4 * i).raw)};
+HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x, int part,
+                        VecI32 sum) {
+  const PanelI8 d8;
+  for (int g = 0; g < 2; ++g) {
+    const int8_t* a = x.q + 16 * part + 8 * g;
+    const VecI8 first = hn::BitCast(d8, BroadcastWord(a));
+    const VecI8 second = hn::BitCast(d8, BroadcastWord(a + 4));
+    const VecI16 factors = hn::BitCast(PanelI16(), BroadcastWord(x.sub_scale[2 * part + g]));
+    if constexpr (kMax == kSignedCodes) {
+      const VecI8 w0 = hn::BitCast(d8, w[2 * g]);
+      const VecI8 w1 = hn::BitCast(d8, w[2 * g + 1]);
+      const VecU8 size0 = hn::BitCast(PanelU8(), hn::Abs(w0));
+      const VecU8 size1 = hn::BitCast(PanelU8(), hn::Abs(w1));
+      sum = AddScaledHalves(sum, MulPairs(size0, CopySigns(first, w0)), factors);
+      sum = AddScaledHalves(sum, MulPairs(size1, CopySigns(second, w1)), factors);
+    } else {
+      const VecI16 pairs = hn::Add(MulPairs(w[2 * g], first), MulPairs(w[2 * g + 1], second));
+      sum = AddScaledHalves(sum, pairs, factors);
     }
-    return sum;
   }
-#endif
-  if constexpr (kMax == kSignedCodes) {
-    for (int i = 0; i < 4; ++i) {
-      const VecI8 signed_w = hn::BitCast(PanelI8(), w[i]);
-      const VecU8 magnitude = hn::BitCast(PanelU8(), hn::Abs(signed_w));
-      sum = hn::Add(sum,
-                    AddHalves(MulPairs(magnitude, CopySigns(BroadcastQuad(a + 4 * i), signed_w))));
-    }
-    return sum;
-  } else {
-    VecI16 first = hn::Add(MulPairs(w[0], BroadcastQuad(a)), MulPairs(w[1], BroadcastQuad(a + 4)));
-    VecI16 second =
-        hn::Add(MulPairs(w[2], BroadcastQuad(a + 8)), MulPairs(w[3], BroadcastQuad(a + 12)));
-    if constexpr (PairHeadroom<kMax>() >= 4) {
-      return hn::Add(sum, AddHalves(hn::Add(first, second)));
-    }
-    return hn::Add(sum, hn::Add(AddHalves(first), AddHalves(second)));
-  }
+  return sum;
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR

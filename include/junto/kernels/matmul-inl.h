@@ -52,7 +52,9 @@ inline int32_t PlainDot(const WeightBlock& block, const PanelMatrix& w, const Ac
   float codes[kBlockColumns];
   EvaluateBlock(unit, w.format, w.table, codes);
   int32_t dot = 0;
-  for (uint32_t k = 0; k < kBlockColumns; ++k) dot += static_cast<int32_t>(codes[k]) * x.q[k];
+  for (uint32_t k = 0; k < kBlockColumns; ++k) {
+    dot += static_cast<int32_t>(codes[k]) * x.q[k] * x.sub_scale[k / kGroupColumns][0];
+  }
   return dot;
 }
 
@@ -70,8 +72,8 @@ inline float PlainQuantisedRow(const PanelMatrix& w, const uint8_t* panel, uint3
     const float minimum = FloatFromHalf(block.minimum);
     for (int part = 0; part < (traits.halves ? 2 : 1); ++part) {
       const float weight = minimum * static_cast<float>(block.sub_minimum[part]);
-      sum -= weight * (traits.halves ? static_cast<float>(x[b].half_sum[part]) * x[b].scale
-                                     : x[b].scaled_sum);
+      sum -= weight *
+             (traits.halves ? static_cast<float>(x[b].sum[part]) * x[b].scale : x[b].scaled_sum);
     }
   }
   return sum;
@@ -197,6 +199,15 @@ constexpr int MaxCode(Codes codes, CodeTable table) {
       return kSignedCodes;
   }
 }
+// The largest magnitude of a block's integer: 32 codes times activations, times an integer scale.
+constexpr int64_t DotBound(int code, int sub_scale) {
+  return int64_t{kBlockColumns} * code * kActivationMax * kSubScaleMax * sub_scale;
+}
+static_assert(DotBound(128, 1) < INT32_MAX, "Q8_0");
+static_assert(DotBound(127, 32) < INT32_MAX, "IQ4_XS: the table times a scale of six bits");
+static_assert(DotBound(31, 63) < INT32_MAX, "Q5_K and Q4_K");
+static_assert(DotBound(32, 128) < INT32_MAX, "Q6_K and Q3_K");
+
 constexpr int TableBias(CodeTable table) {
   return table == CodeTable::kMxfp4 ? 12 : table == CodeTable::kQ40 ? 8 : 0;
 }
@@ -289,12 +300,12 @@ struct BlockWalker {
       CodeReader<kTraits.codes>::Read(codes, 4 * lane, part, table, code);
       for (int t = 0; t < kRows; ++t) {
         const ActivationBlock& row = x[t][b];
-        const VecI32 unbias = hn::Set(di, -kBias * row.half_sum[part]);
+        const VecI32 unbias = hn::Set(di, -kBias * row.sum[part]);
         if constexpr (kTraits.halves) {
-          const VecI32 sum = Dot16<kMax>(code, row.q + 16 * part, unbias);
+          const VecI32 sum = Dot16<kMax>(code, row, part, unbias);
           dot[t] = hn::Add(dot[t], hn::Mul(sum, LoadSub<int8_t, true>(scales, lane, part)));
         } else {
-          dot[t] = Dot16<kMax>(code, row.q + 16 * part, hn::Add(dot[t], unbias));
+          dot[t] = Dot16<kMax>(code, row, part, hn::Add(dot[t], unbias));
         }
       }
     }
@@ -318,7 +329,7 @@ struct BlockWalker {
       for (int t = 0; t < kRows; ++t) {
         const ActivationBlock& row = x[t][b];
         const float sum =
-            kTraits.halves ? static_cast<float>(row.half_sum[part]) * row.scale : row.scaled_sum;
+            kTraits.halves ? static_cast<float>(row.sum[part]) * row.scale : row.scaled_sum;
         acc[t] = hn::NegMulAdd(low, hn::Set(df, sum), acc[t]);
       }
     }

@@ -10,9 +10,10 @@
 #include <cstdint>
 #include <limits>
 
-#include "junto/kernels/lanes-inl.h"
+#include "junto/kernels/dot-inl.h"
 #include "junto/kernels/math-inl.h"
 #include "junto/kernels/targets.h"
+#include "junto/quant/half.h"
 #include "junto/quant/panel.h"
 //
 #include <hwy/highway.h>
@@ -22,48 +23,75 @@ namespace junto {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// max |x| over one block; NaN when a value is NaN, because as integers the bits of NaN are above
-// those of infinity.
-HWY_INLINE float AbsoluteMaximum(const float* x) {
-  const WideTag d;
-  const hn::RebindToSigned<WideTag> di;
+using GroupTag = hn::CappedTag<float, kGroupColumns>;
+
+// The bits of max |x| over one group. As integers the bits of NaN are above those of infinity.
+HWY_INLINE int32_t AbsoluteMaximumBits(const float* x) {
+  const GroupTag d;
+  const hn::RebindToSigned<GroupTag> di;
   auto bits = hn::Zero(di);
-  for (size_t i = 0; i < kBlockColumns; i += kWideLanes) {
+  for (size_t i = 0; i < kGroupColumns; i += hn::Lanes(d)) {
     bits = hn::Max(bits, hn::BitCast(di, hn::Abs(hn::LoadU(d, x + i))));
   }
-  return hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(di, bits)));
+  return hn::GetLane(hn::MaxOfLanes(di, bits));
 }
 
-// q[i] = x[i] * inverse rounded to nearest even, for 16 values; returns their sum.
-HWY_INLINE int16_t QuantiseHalf(const float* x, float inverse, int8_t* q) {
-  const WideTag d;
-  const hn::RebindToSigned<WideTag> di;
-  const hn::Rebind<int8_t, WideTag> d8;
+// q[i] = x[i] * inverse rounded to nearest even, for one group; returns their sum.
+HWY_INLINE int32_t QuantiseGroup(const float* x, float inverse, int8_t* q) {
+  const GroupTag d;
+  const hn::RebindToSigned<GroupTag> di;
+  const hn::Rebind<int8_t, GroupTag> d8;
   auto sum = hn::Zero(di);
-  for (size_t i = 0; i < kVirtualLanes; i += kWideLanes) {
+  for (size_t i = 0; i < kGroupColumns; i += hn::Lanes(d)) {
     // A sum of its own: a fused one would round once where the contract rounds twice.
     const auto scaled = hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse));
     const auto whole = BiasedToInt(d, hn::Add(scaled, hn::Set(d, kRoundingBias)));
     hn::StoreU(hn::DemoteTo(d8, whole), d8, q + i);
     sum = hn::Add(sum, whole);
   }
-  return static_cast<int16_t>(hn::GetLane(hn::SumOfLanes(di, sum)));
+  return hn::GetLane(hn::SumOfLanes(di, sum));
+}
+
+// The smallest integer that is not below x, for 0 <= x <= kSubScaleMax but for rounding.
+HWY_INLINE int SubScaleOf(float x) {
+  const int whole = static_cast<int>(x);
+  return HWY_MIN(whole + (static_cast<float>(whole) < x ? 1 : 0), kSubScaleMax);
+}
+
+// One block whose largest magnitude is `maximum`; bits[g] are those of group g's.
+HWY_INLINE void QuantiseBlock(const float* x, float maximum, const int32_t* bits,
+                              ActivationBlock* y) {
+  constexpr float kSteps = kActivationMax * kSubScaleMax;
+  const float inverse = kSteps / maximum;
+  const float groups = kSubScaleMax / maximum;
+  y->scale = maximum / kSteps;
+  y->sum[0] = y->sum[1] = 0;
+  for (size_t g = 0; g < kBlockColumns / kGroupColumns; ++g) {
+    const int sub_scale = SubScaleOf(FloatFromBits(static_cast<uint32_t>(bits[g])) * groups);
+    // x / (scale * sub_scale) passes 127 by less than 2^-14, which rounds to 127: no clamp is
+    // needed.
+    const float step = sub_scale == 0 ? 0.0f : inverse / static_cast<float>(sub_scale);
+    const size_t first = g * kGroupColumns;
+    y->sum[g / 2] += sub_scale * QuantiseGroup(x + first, step, y->q + first);
+    y->sub_scale[g][0] = y->sub_scale[g][1] = static_cast<int16_t>(sub_scale);
+  }
+  y->scaled_sum = y->scale * static_cast<float>(y->sum[0] + y->sum[1]);
 }
 
 // See KernelTable::quantise. A block with a value that is not finite becomes NaN as a whole: scale
-// NaN and codes 0. A block whose largest value is below 2^-118 becomes 0, so that neither the scale
+// NaN and codes 0. A block whose largest value is below 2^-112 becomes 0, so that neither the scale
 // is subnormal nor its inverse infinite.
 inline void QuantiseRow(const float* x, size_t n, ActivationBlock* y) {
-  static_assert(kBlockColumns == 2 * kVirtualLanes, "a half is one set of virtual lanes");
   for (size_t i = 0; i < n; i += kBlockColumns, ++y) {
-    const float maximum = AbsoluteMaximum(x + i);
-    if (maximum >= 0x1p-118f && maximum <= std::numeric_limits<float>::max()) {
-      // x * inverse passes 127 by less than 2^-15, which rounds to 127: no clamp is needed.
-      const float inverse = 127.0f / maximum;
-      y->scale = maximum / 127.0f;
-      y->half_sum[0] = QuantiseHalf(x + i, inverse, y->q);
-      y->half_sum[1] = QuantiseHalf(x + i + kVirtualLanes, inverse, y->q + kVirtualLanes);
-      y->scaled_sum = y->scale * static_cast<float>(y->half_sum[0] + y->half_sum[1]);
+    int32_t bits[kBlockColumns / kGroupColumns];
+    int32_t largest = 0;
+    for (size_t g = 0; g < kBlockColumns / kGroupColumns; ++g) {
+      bits[g] = AbsoluteMaximumBits(x + i + g * kGroupColumns);
+      largest = HWY_MAX(largest, bits[g]);
+    }
+    const float maximum = FloatFromBits(static_cast<uint32_t>(largest));
+    if (maximum >= 0x1p-112f && maximum <= std::numeric_limits<float>::max()) {
+      QuantiseBlock(x + i, maximum, bits, y);
     } else {
       *y = ActivationBlock{};
       if (!(maximum < 1.0f)) y->scale = y->scaled_sum = std::numeric_limits<float>::quiet_NaN();

@@ -101,14 +101,20 @@ struct PanelMatrix {
   uint32_t columns = 0;
 };
 
-// A row of activations as quantised formats take it, 32 values at a time: value = scale * q.
+// A row of activations as quantised formats take it, 32 values at a time. Every 8 values share a
+// small integer below the block's scale, so that one outlier costs its neighbours little:
+//   value[k] = scale * sub_scale[k / 8] * q[k].
+// A cache line each.
+constexpr uint32_t kGroupColumns = 8;
+constexpr int kSubScaleMax = 63;
 struct ActivationBlock {
-  float scale;          // max |x| / 127
-  float scaled_sum;     // scale * float(half_sum[0] + half_sum[1])
-  int16_t half_sum[2];  // of q[0..15] and q[16..31]
+  float scale;              // max |x| / (127 * 63)
+  float scaled_sum;         // scale * float(sum[0] + sum[1])
+  int32_t sum[2];           // of sub_scale * q, over the first and the last 16 columns
+  int16_t sub_scale[4][2];  // each twice, as kernels multiply pairs
   int8_t q[kBlockColumns];
 };
-static_assert(sizeof(ActivationBlock) == 44, "kernels index it by 4-byte words");
+static_assert(sizeof(ActivationBlock) == 64, "kernels index it by 4-byte words");
 
 }  // namespace junto
 

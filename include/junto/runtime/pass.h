@@ -67,7 +67,7 @@ class Pass {
     engine_ = engine;
     row_capacity_ = rows;
     logit_capacity_ = logit_rows;
-    const Widths widths(engine);
+    const Widths widths(engine, logit_rows);
     const uint32_t width = engine.spec->width;
     rows_ = arena->Take<PassRow>(rows);
     residual = TakeActivations(rows, width, false, arena);
@@ -90,6 +90,7 @@ class Pass {
     cosine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     sine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     head_rows_ = arena->Take<uint32_t>(logit_rows);
+    remainder = TakeActivations(logit_rows, width, true, arena);
     logits_ = arena->Take<float>(uint64_t{logit_rows} * engine.spec->vocab);
     scratch_stride_ = RoundUp<uint64_t>(widths.scratch, 16);
     scratch_ = arena->Take<float>(scratch_stride_ * engine.executor->worker_count());
@@ -135,12 +136,13 @@ class Pass {
   Activations gated;       // by slot: f(gate x, up x)
   Activations expert_out;  // by slot
   Activations router_logits;
+  Activations remainder;  // by row of logits: what quantising the head's input left
   ExpertSlots slots;
 
  private:
   // The largest sizes that any layer asks for.
   struct Widths {
-    explicit Widths(const Engine& engine) {
+    Widths(const Engine& engine, uint32_t logit_rows) {
       for (size_t i = 0; i < engine.spec->layers.size(); ++i) {
         const AttentionSpec& attention = engine.spec->layers[i].attention;
         const FeedForwardSpec& network = engine.spec->layers[i].ffn;
@@ -154,6 +156,8 @@ class Pass {
         experts_used = std::max(experts_used, network.router.experts_used);
         scratch = std::max<uint64_t>(scratch, 2 * kSlotGroup * uint64_t{tile});
       }
+      const Matrix& head = engine.weights->head;
+      scratch = std::max<uint64_t>(scratch, uint64_t{logit_rows} * head.tile_panels * kPanelRows);
       for (const RopeSpec& rope : engine.spec->ropes) {
         rope_pairs = std::max(rope_pairs, rope.dims / 2);
       }

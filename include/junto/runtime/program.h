@@ -32,8 +32,9 @@ class Program {
  public:
   explicit Program(uint32_t layers) : layers_(layers) {}
 
+  // The first of the stages that turn the last layer's output into logits.
   uint32_t head_stage() const { return 1 + layers_ * kStagesPerLayer; }
-  uint32_t end() const { return head_stage() + 1; }
+  uint32_t end() const { return head_stage() + kHeadStageCount; }
 
   // Runs from the cursor to stage `end` (exclusive). OK; YIELDED with the cursor where to resume;
   // CANCELLED: the pass must be begun again; or what the executor reports, likewise.
@@ -50,12 +51,15 @@ class Program {
   // Tiles per worker between two looks at the clock.
   static constexpr uint32_t kTilesPerLook = 4;
 
+  const Stage& StageAt(uint32_t index) const {
+    if (index == 0) return kEmbedStage;
+    if (index >= head_stage()) return kHeadStages[index - head_stage()];
+    return kLayerStages[(index - 1) % kStagesPerLayer];
+  }
+
   Status RunStage(Pass* pass, Interrupt* interrupt, Cursor* cursor) const {
     const uint32_t layer = cursor->stage == 0 ? 0 : (cursor->stage - 1) / kStagesPerLayer;
-    const Stage& stage = cursor->stage == 0 ? kEmbedStage
-                         : cursor->stage == head_stage()
-                             ? kHeadStage
-                             : kLayerStages[(cursor->stage - 1) % kStagesPerLayer];
+    const Stage& stage = StageAt(cursor->stage);
     const uint32_t tiles = stage.tiles(*pass, layer);
     Executor* executor = pass->engine().executor;
     while (cursor->tile < tiles) {

@@ -323,20 +323,54 @@ inline void LeaveLayer(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
   EnterLayer(pass, layer + 1, row);
 }
 
+// ---- what quantising left of the head's input: tile = row of logits
+//
+// Logits feel every rounding of the last product, and the head is read for few rows only. So its
+// input is quantised twice, the second time what the first left: as good as 16 bits.
+inline uint32_t RemainderTiles(const Pass& pass, uint32_t) {
+  return IsQuantised(pass.engine().weights->head) ? pass.head_count() : 0;
+}
+inline void Remainder(Pass* pass, uint32_t, uint32_t i, uint32_t) {
+  const uint32_t row = pass->head_rows()[i];
+  const float* x = pass->normed.row(row);
+  const ActivationBlock* blocks = pass->normed.block_row(row);
+  float* left = pass->remainder.row(i);
+  for (uint32_t k = 0; k < pass->remainder.columns; ++k) {
+    const ActivationBlock& block = blocks[k / kBlockColumns];
+    const uint32_t at = k % kBlockColumns;
+    const float step = block.scale * block.sub_scale[at / kGroupColumns][0];
+    left[k] = x[k] - step * static_cast<float>(block.q[at]);
+  }
+  pass->engine().kernels->quantise(left, pass->remainder.columns, pass->remainder.block_row(i));
+}
+
 // ---- head, for the rows whose logits are wanted: tile = tile of the matrix
 inline uint32_t HeadTiles(const Pass& pass, uint32_t) {
   return pass.head_count() == 0 ? 0 : pass.engine().weights->head.tiles();
 }
-inline void Head(Pass* pass, uint32_t, uint32_t tile, uint32_t) {
+inline void Head(Pass* pass, uint32_t, uint32_t tile, uint32_t worker) {
   const Matrix& head = pass->engine().weights->head;
-  RunMatrixTile(*pass, head, tile, pass->normed, 0, pass->head_rows(), pass->head_count(),
-                pass->logits(0) + TileRow(head, tile), pass->engine().spec->vocab);
+  const uint32_t count = pass->head_count();
+  const uint32_t vocab = pass->engine().spec->vocab;
+  const uint32_t first = TileRow(head, tile);
+  RunMatrixTile(*pass, head, tile, pass->normed, 0, pass->head_rows(), count,
+                pass->logits(0) + first, vocab);
+  if (!IsQuantised(head)) return;
+
+  Matrix unbiased = head;
+  unbiased.bias = nullptr;
+  const uint32_t tile_rows = head.tile_panels * kPanelRows;
+  float* rest = pass->scratch(worker);
+  RunMatrixTile(*pass, unbiased, tile, pass->remainder, 0, nullptr, count, rest, tile_rows);
+  for (uint32_t i = 0; i < count; ++i) {
+    pass->engine().kernels->add(rest + i * tile_rows, std::min(tile_rows, vocab - first),
+                                pass->logits(i) + first);
+  }
 }
 
 }  // namespace stages
 
 constexpr Stage kEmbedStage = {stages::RowTiles, stages::Embed};
-constexpr Stage kHeadStage = {stages::HeadTiles, stages::Head};
 constexpr Stage kLayerStages[] = {
     {stages::QkvTiles, stages::Qkv},
     {stages::RowTiles, stages::RopeStore},
@@ -349,6 +383,11 @@ constexpr Stage kLayerStages[] = {
     {stages::RowTiles, stages::LeaveLayer},
 };
 constexpr uint32_t kStagesPerLayer = sizeof(kLayerStages) / sizeof(kLayerStages[0]);
+constexpr Stage kHeadStages[] = {
+    {stages::RemainderTiles, stages::Remainder},
+    {stages::HeadTiles, stages::Head},
+};
+constexpr uint32_t kHeadStageCount = sizeof(kHeadStages) / sizeof(kHeadStages[0]);
 
 }  // namespace junto
 
