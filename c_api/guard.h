@@ -56,6 +56,8 @@ inline Status NullArgument(const char* name) {
   return Status::Make(Code::kInvalid, "argument '%s' is NULL (0)", name);
 }
 
+constexpr size_t kMaxStructSize = 4096;  // beyond any release: garbage
+
 // Copies a struct of an older or newer caller: fields it lacks are zero; what we do not know of
 // must be zero. A NULL `in` is all zeros.
 template <class T>
@@ -65,6 +67,10 @@ Status TakeStruct(const T* in, size_t first_release_size, T* out) {
   if (in->struct_size < first_release_size) {
     return Status::Make(Code::kInvalid, "struct_size %u: at least %zu expected",
                         static_cast<unsigned>(in->struct_size), first_release_size);
+  }
+  if (in->struct_size > kMaxStructSize) {
+    return Status::Make(Code::kInvalid, "struct_size %u: at most %zu expected",
+                        static_cast<unsigned>(in->struct_size), kMaxStructSize);
   }
   const auto* bytes = reinterpret_cast<const unsigned char*>(in);
   for (size_t i = sizeof(T); i < in->struct_size; ++i) {

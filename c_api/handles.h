@@ -71,7 +71,8 @@ struct junto_model {
 
   junto::References references;
   junto_runtime* runtime;
-  junto::Memory memory;  // what this model alone takes
+  junto::Memory memory;  // what this model and its prompts alone take
+  uint64_t tokenizer_bytes = 0;
   junto::Owned<junto::Model> model;
 };
 
@@ -86,7 +87,7 @@ struct junto_prompt {
 struct junto_session {
   explicit junto_session(junto_model* model) : model(model) {}
 
-  junto::References references;  // the caller's and a batch's
+  junto::References references;  // the caller's, a batch's, and one while a call runs
   junto_model* model;
   std::atomic<bool> busy{false};
   junto::Owned<junto::Session> session;
@@ -98,6 +99,7 @@ struct junto_batch {
     sessions.reserve(max_sessions);
   }
 
+  junto::References references;  // the caller's, and one while it steps
   junto_model* model;
   std::atomic<bool> busy{false};
   junto::Owned<junto::Batch> batch;
@@ -110,6 +112,7 @@ namespace junto {
 void Release(junto_runtime* runtime);
 void Release(junto_model* model);
 void Release(junto_session* session);
+void Release(junto_batch* batch);
 
 // Constructs a handle in a runtime's memory and takes it apart again. Throws OutOfMemory.
 template <class T, class... Arguments>

@@ -17,8 +17,8 @@
  * Threads:  [any] callable from any thread at any time. [one] one thread at a time per handle;
  *           misuse and re-entry give JUNTO_E_BUSY. Inside a stream or logits callback [any] calls
  *           are legal; inside log, allocator, file, clock, progress and task callbacks none are.
- * Status:   < 0 failed and changed nothing (E_SHORT_BUFFER still sets the size), 0 worked,
- *           > 0 stopped early on purpose.
+ * Status:   < 0 failed and changed nothing (E_SHORT_BUFFER still sets the size; a step whose stream
+ *           callback fails keeps the tokens it has shown), 0 worked, > 0 stopped early on purpose.
  * Handles:  born with one reference; children keep parents alive, so any release order is legal.
  * Structs:  call *_init(&s, sizeof s) first. Fields are only ever appended, and an appended zero
  *           means "as before". A zero-filled struct with struct_size set is valid.
@@ -401,7 +401,7 @@ junto_session_cancel(junto_session* s); /* [any] one atomic store, sticky until 
 
 /* [one] Runs the prompt that prefill queued and hands the logits of every position that was
  * computed to fn, in order; position is that of the input token. A return < 0 abandons, > 0 stops.
- */
+ * Nothing is generated afterwards until another prefill. */
 typedef junto_status(JUNTO_CALL* junto_logits_fn)(void* user, uint64_t position,
                                                   const float* logits, size_t vocab);
 JUNTO_API junto_status JUNTO_CALL junto_session_evaluate(junto_session* s, junto_logits_fn fn,

@@ -52,6 +52,7 @@ Status LoadModel(junto_runtime* runtime, const junto_model_desc* given, F&& open
     Release(handle);
     return status;
   }
+  handle->tokenizer_bytes = handle->memory.current(Tag::kTokenizer);
   const ModelSpec& spec = handle->model->spec();
   runtime->Log(JUNTO_LOG_INFO, "%.*s: %zu layers of width %u, %llu bytes of weights",
                static_cast<int>(spec.architecture.size()), spec.architecture.data(),
@@ -93,16 +94,18 @@ Status GiveArray(const T* from, size_t count, T* dst, size_t capacity, size_t* s
   return Status();
 }
 
-Status Detokenize(const Tokenizer& tokenizer, Span<const junto_token> tokens, bool special,
-                  char* dst, size_t capacity, size_t* size) {
+// Ids that pad the vocabulary have no text, but a model may choose them.
+Status Detokenize(const Model& model, Span<const junto_token> tokens, bool special, char* dst,
+                  size_t capacity, size_t* size) {
+  const Tokenizer& tokenizer = model.tokenizer();
   const auto shown = [&](junto_token token) {
     return special || !tokenizer.IsControl(token) ? tokenizer.Piece(token) : std::string_view();
   };
   size_t total = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || static_cast<size_t>(tokens[i]) >= tokenizer.vocabulary_size()) {
-      return Status::Make(Code::kInvalid, "token %zu is %d, outside of a vocabulary of %zu", i,
-                          static_cast<int>(tokens[i]), tokenizer.vocabulary_size());
+    if (tokens[i] < 0 || static_cast<uint32_t>(tokens[i]) >= model.spec().vocab) {
+      return Status::Make(Code::kInvalid, "token %zu is %d, outside of a vocabulary of %u", i,
+                          static_cast<int>(tokens[i]), model.spec().vocab);
     }
     total += shown(tokens[i]).size();
   }
@@ -217,12 +220,11 @@ junto_status junto_detokenize(const junto_model* m, const junto_token* tokens, s
       return Status::Make(Code::kUnsupported, "detokenize flags 0x%x: at most 0x%x expected",
                           static_cast<unsigned>(flags), JUNTO_DETOKENIZE_SPECIAL);
     }
-    const Tokenizer& tokenizer = m->model->tokenizer();
-    if (!tokenizer.has_vocabulary()) {
+    if (!m->model->tokenizer().has_vocabulary()) {
       return Status::Make(Code::kUnsupported, "the file has no vocabulary: %zu tokens given",
                           count);
     }
-    return Detokenize(tokenizer, {tokens, count}, (flags & JUNTO_DETOKENIZE_SPECIAL) != 0, dst,
+    return Detokenize(*m->model, {tokens, count}, (flags & JUNTO_DETOKENIZE_SPECIAL) != 0, dst,
                       capacity, size);
   });
 }

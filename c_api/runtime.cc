@@ -20,6 +20,8 @@ void JUNTO_CALL OsDeallocate(void*, void* p, size_t size, size_t alignment, junt
   OsAllocator().Deallocate(p, size, alignment, static_cast<Tag>(tag));
 }
 
+constexpr uint32_t kMaxThreads = 1024;
+
 Status CheckServices(const junto_runtime_desc& desc, junto_allocator* allocator,
                      junto_executor* executor, junto_io* io) {
   JUNTO_TRY(TakeStruct(desc.allocator, sizeof(junto_allocator), allocator));
@@ -37,6 +39,11 @@ Status CheckServices(const junto_runtime_desc& desc, junto_allocator* allocator,
   if (desc.log_level < JUNTO_LOG_OFF || desc.log_level > JUNTO_LOG_DEBUG) {
     return Status::Make(Code::kInvalid, "log_level %d: %d to %d expected",
                         static_cast<int>(desc.log_level), JUNTO_LOG_OFF, JUNTO_LOG_DEBUG);
+  }
+  if (desc.max_threads > kMaxThreads) {
+    return Status::Make(Code::kInvalid, "max_threads %u: at most %u expected",
+                        static_cast<unsigned>(desc.max_threads),
+                        static_cast<unsigned>(kMaxThreads));
   }
   if (desc.allocator != nullptr &&
       (allocator->allocate == nullptr || allocator->deallocate == nullptr)) {

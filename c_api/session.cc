@@ -152,7 +152,7 @@ Status PlanOf(const junto_model& model, const SessionSpec& spec, junto_tag tag, 
       *bytes = plan.scratch;
       return Status();
     case JUNTO_TAG_TOKENIZER:
-      *bytes = model.memory.current(Tag::kTokenizer);
+      *bytes = model.tokenizer_bytes;
       return Status();
     case JUNTO_TAG_LOAD_TEMP:
       *bytes = std::max(model.model->load_bytes(), model.memory.peak(Tag::kLoadTemp));
@@ -167,11 +167,25 @@ Status PlanOf(const junto_model& model, const SessionSpec& spec, junto_tag tag, 
   }
 }
 
+// Keeps a handle alive while a call runs, whose callbacks may release it.
+template <class T>
+class Keep {
+ public:
+  explicit Keep(T* handle) : handle_(handle) { handle->references.Retain(); }
+  ~Keep() { Release(handle_); }
+  Keep(const Keep&) = delete;
+  Keep& operator=(const Keep&) = delete;
+
+ private:
+  T* handle_;
+};
+
 // Runs f on a session that nobody else uses.
 template <class F>
 junto_status WithSession(junto_session* s, junto_error* err, F&& f) {
   return Guard(err, [&]() -> Status {
     if (s == nullptr) return NullArgument("s");
+    const Keep<junto_session> keep(s);
     const Seat seat(&s->busy);
     JUNTO_TRY(seat.status());
     return f(s->session.get());
@@ -194,6 +208,14 @@ void Release(junto_session* session) {
   if (!session->references.Release()) return;
   junto_model* model = session->model;
   Destroy(model->runtime, session);
+  Release(model);
+}
+
+void Release(junto_batch* batch) {
+  if (!batch->references.Release()) return;
+  for (junto_session* session : batch->sessions) Release(session);
+  junto_model* model = batch->model;
+  Destroy(model->runtime, batch);
   Release(model);
 }
 
@@ -337,11 +359,7 @@ junto_status junto_batch_create(junto_model* m, uint32_t max_sessions, uint32_t 
 }
 
 void junto_batch_release(junto_batch* b) {
-  if (b == nullptr) return;
-  for (junto_session* session : b->sessions) Release(session);
-  junto_model* model = b->model;
-  Destroy(model->runtime, b);
-  Release(model);
+  if (b != nullptr) Release(b);
 }
 
 junto_status junto_batch_add(junto_batch* b, junto_session* s, junto_error* err) {
@@ -374,6 +392,7 @@ junto_status junto_batch_step(junto_batch* b, uint64_t budget_ns, junto_stream_f
                               junto_error* err) {
   return Guard(err, [&]() -> Status {
     if (b == nullptr) return NullArgument("b");
+    const Keep<junto_batch> keep(b);
     const Seat seat(&b->busy);
     JUNTO_TRY(seat.status());
     const SessionSeats seats(b->sessions);

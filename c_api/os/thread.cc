@@ -4,6 +4,9 @@
 #include <signal.h>
 
 #include <thread>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -34,6 +37,12 @@ void* Thread::Run(void* self) {
 }
 
 uint32_t CoreCount() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+    return static_cast<uint32_t>(CPU_COUNT(&allowed));
+  }
+#endif
   const unsigned cores = std::thread::hardware_concurrency();
   return cores == 0 ? 1 : cores;
 }

@@ -39,7 +39,12 @@ void AddText(junto_prompt* prompt, const std::string& text) {
 void AddTurn(junto_prompt* prompt, const std::string& role, const std::string& text) {
   junto_error error = NewError();
   Check(junto_prompt_begin_turn(prompt, role.data(), role.size(), &error), error);
-  AddText(prompt, text);
+  try {
+    AddText(prompt, text);
+  } catch (const Failure&) {
+    junto_prompt_end_turn(prompt, nullptr);  // left open it would refuse every later one
+    throw;
+  }
   Check(junto_prompt_end_turn(prompt, &error), error);
 }
 

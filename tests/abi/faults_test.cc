@@ -303,10 +303,10 @@ TEST_CASE("every allocation may fail") {
   FailEverywhere(&Host::allocations, Source::kFile, JUNTO_E_MEMORY);
 }
 TEST_CASE("every allocation of a split model may fail") {
-  FailEverywhere(&Host::allocations, Source::kSplit, JUNTO_E_MEMORY, 3);
+  FailEverywhere(&Host::allocations, Source::kSplit, JUNTO_E_MEMORY, 7);
 }
 TEST_CASE("every allocation of a model in memory may fail") {
-  FailEverywhere(&Host::allocations, Source::kMemory, JUNTO_E_MEMORY, 3);
+  FailEverywhere(&Host::allocations, Source::kMemory, JUNTO_E_MEMORY, 7);
 }
 TEST_CASE("every file may refuse to open") {
   FailEverywhere(&Host::opens, Source::kFile, JUNTO_E_IO);
@@ -317,15 +317,15 @@ TEST_CASE("every read may fail") {
   FailEverywhere(&Host::reads, Source::kSplit, JUNTO_E_IO);
 }
 TEST_CASE("every mapping may fail, and is read instead") {
-  FailEverywhere(&Host::maps, Source::kFile, JUNTO_OK);
+  FailEverywhere(&Host::maps, Source::kFile, JUNTO_OK, 3);
 }
 TEST_CASE("every parallel_for may fail") {
-  FailEverywhere(&Host::tasks, Source::kFile, JUNTO_E_CALLBACK, 13);
+  FailEverywhere(&Host::tasks, Source::kFile, JUNTO_E_CALLBACK, 29);
 }
 TEST_CASE("every callback may fail") {
   FailEverywhere(&Host::progress, Source::kMemory, JUNTO_E_CALLBACK);
   FailEverywhere(&Host::stream, Source::kMemory, JUNTO_E_CALLBACK);
-  FailEverywhere(&Host::logits, Source::kMemory, JUNTO_E_CALLBACK, 5);
+  FailEverywhere(&Host::logits, Source::kMemory, JUNTO_E_CALLBACK, 11);
 }
 
 }  // namespace

@@ -52,13 +52,15 @@ class Memory {
 
   // Returns nullptr when the limit or the host says no; nothing is counted then.
   void* Allocate(size_t size, size_t alignment, Tag tag) {
-    if (!Reserve(size)) return nullptr;
+    const uint64_t total = Reserve(size);
+    if (total == 0) return nullptr;
     void* p = parent_ != nullptr ? parent_->Allocate(size, alignment, tag)
                                  : allocator_->Allocate(size, alignment, tag);
     if (p == nullptr) {
       total_.fetch_sub(size, std::memory_order_relaxed);
       return nullptr;
     }
+    Raise(&total_peak_, total);
     Raise(&peak_[Index(tag)], current_[Index(tag)].fetch_add(size) + size);
     return p;
   }
@@ -75,7 +77,7 @@ class Memory {
 
   // Counts a block that holds this very object and so could not come through it.
   void Adopt(size_t size, Tag tag) {
-    Reserve(size);
+    Raise(&total_peak_, total_.fetch_add(size) + size);
     Raise(&peak_[Index(tag)], current_[Index(tag)].fetch_add(size) + size);
   }
 
@@ -103,13 +105,13 @@ class Memory {
  private:
   static int Index(Tag tag) { return static_cast<int>(tag); }
 
-  bool Reserve(uint64_t size) {
+  // The total with `size` in it, or 0 when the limit says no.
+  uint64_t Reserve(uint64_t size) {
     uint64_t before = total_.load(std::memory_order_relaxed);
     do {
-      if (limit_ != 0 && (size > limit_ || before > limit_ - size)) return false;
+      if (limit_ != 0 && (size > limit_ || before > limit_ - size)) return 0;
     } while (!total_.compare_exchange_weak(before, before + size));
-    Raise(&total_peak_, before + size);
-    return true;
+    return before + size;
   }
 
   static void Raise(std::atomic<uint64_t>* peak, uint64_t value) {

@@ -113,7 +113,7 @@ struct KernelTable {
   // y[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; weight may be nullptr (ones); y may be x.
   void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* y);
 
-  // Per 32 values to int8, round to nearest even. n is a multiple of 32.
+  // To int8 as ActivationBlock says, round to nearest even. n is a multiple of 32.
   void (*quantise)(const float* x, size_t n, ActivationBlock* y);
 
   // y[i] = f(gate[i], up[i]); y may be gate or up.

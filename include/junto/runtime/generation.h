@@ -93,7 +93,7 @@ class Generation {
       }
       if (stream_.stopped()) {
         Finish(Stop::kText);
-      } else if (running_ && new_tokens_ == max_new_tokens) {
+      } else if (running_ && max_new_tokens != 0 && new_tokens_ >= max_new_tokens) {
         Finish(Stop::kLength);
       }
     }
@@ -110,6 +110,7 @@ class Generation {
     stream_.Consume(text.size());
     if (static_cast<int32_t>(status.code()) <= 0) return status;
     Finish(Stop::kCallback);
+    stream_.Flush();
     return Status();
   }
 

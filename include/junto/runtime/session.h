@@ -256,6 +256,7 @@ class Session {
     cancel_.store(false, std::memory_order_relaxed);
     GiveUpPass();
     generation_.Finish(Stop::kCancelled);
+    generation_.stream().Flush();
   }
 
   Status RunPass(Deadline* deadline, ChunkSink* sink) {

@@ -157,7 +157,7 @@ class WeightStore {
  public:
   explicit WeightStore(const ModelWeights* weights) : weights_(weights) {}
 
-  // Any thread. The result is valid until Release of the same expert.
+  // Any thread. The result is valid as long as the weights.
   FeedForwardWeights Acquire(uint32_t layer, uint32_t expert) const {
     const LayerWeights& from = weights_->layers[layer];
     FeedForwardWeights ffn = from.ffn;

@@ -9,6 +9,11 @@
 
 namespace junto {
 
+// How much of a template is looked at: it comes from a stranger, and many unfinished literals would
+// otherwise each be read to the end.
+constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
+constexpr size_t kMaxTemplateLiteral = 4096;
+
 // The value of the string literal whose quote stands at `at`; false when it does not end.
 inline bool ReadTemplateLiteral(std::string_view chat_template, size_t at, String* value) {
   const char quote = chat_template[at];
@@ -21,6 +26,7 @@ inline bool ReadTemplateLiteral(std::string_view chat_template, size_t at, Strin
       if (c == 'n') c = '\n';
       if (c == 't') c = '\t';
     }
+    if (value->size() == kMaxTemplateLiteral) return false;
     value->push_back(c);
   }
   return false;
@@ -32,6 +38,7 @@ inline bool ReadTemplateLiteral(std::string_view chat_template, size_t at, Strin
 inline void FindTemplateText(std::string_view chat_template, std::string_view opening,
                              std::string_view closing, String* text) {
   const std::string_view marker = opening.substr(0, opening.find('\n'));
+  chat_template = chat_template.substr(0, kMaxTemplateBytes);
   String literal(text->get_allocator());
   text->clear();
   for (size_t at = chat_template.find(marker); at != std::string_view::npos;

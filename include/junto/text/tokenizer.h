@@ -89,7 +89,7 @@ class Tokenizer {
   size_t max_piece_bytes() const { return vocabulary_.max_piece_bytes(); }
 
   bool IsControl(int32_t id) const { return vocabulary_.Type(id) == TokenType::kControl; }
-  // Whether the id has a meaning; a sampler must never choose one that has not.
+  // Whether the id has a meaning; others are padding.
   bool IsDefined(int32_t id) const { return vocabulary_.Type(id) != TokenType::kUnused; }
   // Whether the model ends its answer with this token.
   bool IsEnd(int32_t id) const {
