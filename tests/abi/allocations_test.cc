@@ -11,15 +11,8 @@
 #include <vector>
 
 #include "tests/support/handles.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/tiny_model.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define JUNTO_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define JUNTO_TEST_SANITIZED 1
-#endif
-#endif
 
 namespace {
 
@@ -29,7 +22,7 @@ std::atomic<uint64_t> trapped{0};
 thread_local bool set_here = false;
 
 void Count() {
-#if defined(JUNTO_TEST_SANITIZED)
+#if JUNTO_TEST_SANITIZED
   if (!set_here) return;  // a sanitizer allocates for threads that begin
 #endif
   if (trap_is_set.load(std::memory_order_relaxed)) ++trapped;
@@ -37,7 +30,7 @@ void Count() {
 
 }  // namespace
 
-#if defined(JUNTO_TEST_SANITIZED)
+#if JUNTO_TEST_SANITIZED
 // A sanitizer owns these functions and tells of every call, operator new included.
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, size_t),
                                                          void (*)(const volatile void*));
@@ -111,7 +104,7 @@ uint64_t Trapped(const F& f) {
 
 TEST_CASE("the trap works") {
   static volatile size_t size = 100;
-#if defined(JUNTO_TEST_SANITIZED)
+#if JUNTO_TEST_SANITIZED
   REQUIRE(hooks_installed != 0);
 #elif !defined(__GLIBC__)
   return;
