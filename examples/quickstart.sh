@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-question=${1:-"What is the capital of France?"}
+question=${1:-"What is the capital of France, and what is it famous for?"}
 model=models/SmolLM2-135M-Instruct.Q4_1.gguf
 junto=build/bin/junto
 
