@@ -125,7 +125,7 @@ double Twin(const RandomMatrix& w, const Input& x, uint32_t r, uint32_t i, doubl
     double input = x.floats[size_t{i} * columns + k];
     if (IsQuantised(w.panels.format)) {
       const ActivationBlock& block = x.blocks[size_t{i} * (columns / 32) + k / 32];
-      input = static_cast<double>(block.scale) * block.sub_scale[k % 32 / 8][0] * block.q[k % 32];
+      input = static_cast<double>(block.scale) * block.sub_scale[GroupOf(k % 32)] * block.q[k % 32];
     }
     const double product = input * w.values[size_t{r} * columns + k];
     sum += product;

@@ -24,10 +24,11 @@ constexpr int kActivationMax = 127;
 
 #if HWY_TARGET != HWY_SCALAR
 
-// Lanes of one step through a panel: rows, at most the 8 of a panel.
-using PanelF32 = hn::CappedTag<float, 8>;
+// A vector lane is an output row: half a panel, a panel, or two panels to a vector.
+using PanelF32 = hn::CappedTag<float, 2 * kPanelRows>;
 using PanelI32 = hn::RebindToSigned<PanelF32>;
 using PanelI16 = hn::Repartition<int16_t, PanelF32>;
+using PanelU16 = hn::Repartition<uint16_t, PanelF32>;
 using PanelU8 = hn::Repartition<uint8_t, PanelF32>;
 using PanelI8 = hn::Repartition<int8_t, PanelF32>;
 using VecF32 = hn::Vec<PanelF32>;
@@ -35,28 +36,31 @@ using VecI32 = hn::Vec<PanelI32>;
 using VecI16 = hn::Vec<PanelI16>;
 using VecU8 = hn::Vec<PanelU8>;
 using VecI8 = hn::Vec<PanelI8>;
+constexpr uint32_t kVectorRows = hn::MaxLanes(PanelF32());
+constexpr uint32_t kVectorPanels = HWY_MAX(kVectorRows / kPanelRows, 1);
 
 // Weights as kernels multiply them: unsigned codes up to kMax, or signed bytes.
 constexpr int kSignedCodes = -1;
 // How many sums of two products fit one int16.
-template <int kMax>
-constexpr int PairHeadroom() {
-  return 32767 / (2 * (kMax == kSignedCodes ? 128 : kMax) * kActivationMax);
+constexpr int PairHeadroom(int max) {
+  return 32767 / (2 * (max == kSignedCodes ? 128 : max) * kActivationMax);
 }
-static_assert(PairHeadroom<63>() >= 2, "up to 6 bits: the two pairs of a group");
-static_assert(PairHeadroom<kSignedCodes>() >= 1, "8 bits: one pair");
+static_assert(PairHeadroom(31) >= 4, "up to 5 bits: all pairs of a group");
+static_assert(PairHeadroom(63) >= 2, "6 bits");
+static_assert(PairHeadroom(kSignedCodes) >= 1, "8 bits");
 
 // Sums of two adjacent products w * a; the caller has proven that they fit 16 bits.
 HWY_INLINE VecI16 MulPairs(VecU8 w, VecI8 a) {
-#if HWY_TARGET <= HWY_AVX2
+#if HWY_TARGET <= HWY_AVX3
+  return VecI16{_mm512_maddubs_epi16(w.raw, a.raw)};
+#elif HWY_TARGET <= HWY_AVX2
   return VecI16{_mm256_maddubs_epi16(w.raw, a.raw)};
 #elif HWY_TARGET == HWY_SSE4
   return VecI16{_mm_maddubs_epi16(w.raw, a.raw)};
 #else
   const PanelI16 d16;
-  const auto w16 = hn::BitCast(hn::RebindToUnsigned<PanelI16>(), w);
-  const auto w_even =
-      hn::BitCast(d16, hn::And(w16, hn::Set(hn::RebindToUnsigned<PanelI16>(), 255)));
+  const auto w16 = hn::BitCast(PanelU16(), w);
+  const auto w_even = hn::BitCast(d16, hn::And(w16, hn::Set(PanelU16(), 255)));
   const auto w_odd = hn::BitCast(d16, hn::ShiftRight<8>(w16));
   const auto a16 = hn::BitCast(d16, a);
   const auto a_even = hn::ShiftRight<8>(hn::ShiftLeft<8>(a16));
@@ -65,25 +69,37 @@ HWY_INLINE VecI16 MulPairs(VecU8 w, VecI8 a) {
 #endif
 }
 
-// sum + both 16-bit halves of each 32-bit lane of v, times those of `factors`, which are alike.
+// sum + the 16-bit halves of each 32-bit lane of v, each times that of `factors`.
 HWY_INLINE VecI32 AddScaledHalves(VecI32 sum, VecI16 v, VecI16 factors) {
-#if HWY_TARGET <= HWY_AVX3_DL
-  return VecI32{_mm256_dpwssd_epi32(sum.raw, v.raw, factors.raw)};
+#if HWY_TARGET <= HWY_AVX3_DL && HWY_COMPILER_GCC
+  // Highway 1.0.3 does not enable AVX512_VNNI for this target, so the intrinsic would not inline.
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(v.raw), "v"(factors.raw));
+  return sum;
+#elif HWY_TARGET <= HWY_AVX3
+  return hn::Add(sum, VecI32{_mm512_madd_epi16(v.raw, factors.raw)});
 #elif HWY_TARGET <= HWY_AVX2
   return hn::Add(sum, VecI32{_mm256_madd_epi16(v.raw, factors.raw)});
 #elif HWY_TARGET == HWY_SSE4
   return hn::Add(sum, VecI32{_mm_madd_epi16(v.raw, factors.raw)});
 #else
   const PanelI32 d32;
-  const auto v32 = hn::BitCast(d32, v);
-  const auto both = hn::Add(hn::ShiftRight<16>(hn::ShiftLeft<16>(v32)), hn::ShiftRight<16>(v32));
-  return hn::Add(sum, hn::Mul(both, hn::ShiftRight<16>(hn::BitCast(d32, factors))));
+  const auto halves = [&](VecI16 x, VecI32* low, VecI32* high) {
+    *low = hn::ShiftRight<16>(hn::ShiftLeft<16>(hn::BitCast(d32, x)));
+    *high = hn::ShiftRight<16>(hn::BitCast(d32, x));
+  };
+  VecI32 v_low, v_high, f_low, f_high;
+  halves(v, &v_low, &v_high);
+  halves(factors, &f_low, &f_high);
+  return hn::Add(sum, hn::Add(hn::Mul(v_low, f_low), hn::Mul(v_high, f_high)));
 #endif
 }
 
 // `a` with the signs of `w`; anything where w is 0.
 HWY_INLINE VecI8 CopySigns(VecI8 a, VecI8 w) {
-#if HWY_TARGET <= HWY_AVX2
+#if HWY_TARGET <= HWY_AVX3
+  return VecI8{
+      _mm512_mask_sub_epi8(a.raw, _mm512_movepi8_mask(w.raw), _mm512_setzero_si512(), a.raw)};
+#elif HWY_TARGET <= HWY_AVX2
   return VecI8{_mm256_sign_epi8(a.raw, w.raw)};
 #elif HWY_TARGET == HWY_SSE4
   return VecI8{_mm_sign_epi8(a.raw, w.raw)};
@@ -99,28 +115,32 @@ HWY_INLINE VecI32 BroadcastWord(const void* p) {
   return hn::Set(PanelI32(), word);
 }
 
+// Sums of pairs of products of four columns.
+template <int kMax>
+HWY_INLINE VecI16 MulCodes(VecU8 w, VecI8 a) {
+  if constexpr (kMax == kSignedCodes) {
+    const VecI8 weights = hn::BitCast(PanelI8(), w);
+    return MulPairs(hn::BitCast(PanelU8(), hn::Abs(weights)), CopySigns(a, weights));
+  } else {
+    return MulPairs(w, a);
+  }
+}
+
 // sum + the dot products of 16 columns: w[i] holds columns 4 i .. 4 i + 3 of every row, `part` says
 // which 16 of the activations.
 template <int kMax>
 HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x, int part,
                         VecI32 sum) {
-  const PanelI8 d8;
-  for (int g = 0; g < 2; ++g) {
-    const int8_t* a = x.q + 16 * part + 8 * g;
-    const VecI8 first = hn::BitCast(d8, BroadcastWord(a));
-    const VecI8 second = hn::BitCast(d8, BroadcastWord(a + 4));
-    const VecI16 factors = hn::BitCast(PanelI16(), BroadcastWord(x.sub_scale[2 * part + g]));
-    if constexpr (kMax == kSignedCodes) {
-      const VecI8 w0 = hn::BitCast(d8, w[2 * g]);
-      const VecI8 w1 = hn::BitCast(d8, w[2 * g + 1]);
-      const VecU8 size0 = hn::BitCast(PanelU8(), hn::Abs(w0));
-      const VecU8 size1 = hn::BitCast(PanelU8(), hn::Abs(w1));
-      sum = AddScaledHalves(sum, MulPairs(size0, CopySigns(first, w0)), factors);
-      sum = AddScaledHalves(sum, MulPairs(size1, CopySigns(second, w1)), factors);
-    } else {
-      const VecI16 pairs = hn::Add(MulPairs(w[2 * g], first), MulPairs(w[2 * g + 1], second));
-      sum = AddScaledHalves(sum, pairs, factors);
+  constexpr int kTogether = HWY_MIN(PairHeadroom(kMax), 4);  // products summed in 16 bits
+  const VecI16 factors = hn::BitCast(PanelI16(), BroadcastWord(x.sub_scale + 2 * part));
+  for (int i = 0; i < 4; i += kTogether) {
+    VecI16 pairs = hn::Zero(PanelI16());
+    for (int j = i; j < i + kTogether; ++j) {
+      const VecI8 a = hn::BitCast(PanelI8(), BroadcastWord(x.q + 16 * part + 4 * j));
+      const VecI16 products = MulCodes<kMax>(w[j], a);
+      pairs = j == i ? products : hn::Add(pairs, products);
     }
+    sum = AddScaledHalves(sum, pairs, factors);
   }
   return sum;
 }

@@ -58,44 +58,65 @@ HWY_INLINE int SubScaleOf(float x) {
   return HWY_MIN(whole + (static_cast<float>(whole) < x ? 1 : 0), kSubScaleMax);
 }
 
-// One block whose largest magnitude is `maximum`; bits[g] are those of group g's.
+// The columns of a block in the order of their groups.
+struct GroupedColumns {
+  uint8_t column[kBlockColumns] = {};
+  constexpr GroupedColumns() {
+    uint32_t filled[kGroups] = {};
+    for (uint32_t k = 0; k < kBlockColumns; ++k) {
+      const uint32_t g = GroupOf(k);
+      column[g * kGroupColumns + filled[g]++] = static_cast<uint8_t>(k);
+    }
+  }
+};
+constexpr GroupedColumns kGrouped;
+
+// One block, in the order of its groups, whose largest magnitude is `maximum`; bits[g] are those of
+// group g's.
 HWY_INLINE void QuantiseBlock(const float* x, float maximum, const int32_t* bits,
                               ActivationBlock* y) {
   constexpr float kSteps = kActivationMax * kSubScaleMax;
   const float inverse = kSteps / maximum;
   const float groups = kSubScaleMax / maximum;
-  y->scale = maximum / kSteps;
-  y->sum[0] = y->sum[1] = 0;
-  for (size_t g = 0; g < kBlockColumns / kGroupColumns; ++g) {
+  int32_t sum[2] = {0, 0};  // of sub_scale * q
+  int8_t q[kBlockColumns];
+  for (size_t g = 0; g < kGroups; ++g) {
     const int sub_scale = SubScaleOf(FloatFromBits(static_cast<uint32_t>(bits[g])) * groups);
     // x / (scale * sub_scale) passes 127 by less than 2^-14, which rounds to 127: no clamp is
     // needed.
     const float step = sub_scale == 0 ? 0.0f : inverse / static_cast<float>(sub_scale);
     const size_t first = g * kGroupColumns;
-    y->sum[g / 2] += sub_scale * QuantiseGroup(x + first, step, y->q + first);
-    y->sub_scale[g][0] = y->sub_scale[g][1] = static_cast<int16_t>(sub_scale);
+    sum[g / 2] += sub_scale * QuantiseGroup(x + first, step, q + first);
+    y->sub_scale[g] = static_cast<int16_t>(sub_scale);
   }
-  y->scaled_sum = y->scale * static_cast<float>(y->sum[0] + y->sum[1]);
+  for (size_t i = 0; i < kBlockColumns; ++i) y->q[kGrouped.column[i]] = q[i];
+  y->scale = maximum / kSteps;
+  y->sum[0] = y->scale * static_cast<float>(sum[0]);
+  y->sum[1] = y->scale * static_cast<float>(sum[1]);
+  y->sum[2] = y->scale * static_cast<float>(sum[0] + sum[1]);
 }
 
 // See KernelTable::quantise. A block with a value that is not finite becomes NaN as a whole: scale
-// NaN and codes 0. A block whose largest value is below 2^-112 becomes 0, so that neither the scale
-// is subnormal nor its inverse infinite.
+// and sums NaN and codes 0. A block whose largest value is below 2^-112 becomes 0, so that neither
+// the scale is subnormal nor its inverse infinite.
 inline void QuantiseRow(const float* x, size_t n, ActivationBlock* y) {
   for (size_t i = 0; i < n; i += kBlockColumns, ++y) {
-    int32_t bits[kBlockColumns / kGroupColumns];
+    float grouped[kBlockColumns];
+    for (size_t k = 0; k < kBlockColumns; ++k) grouped[k] = x[i + kGrouped.column[k]];
+    int32_t bits[kGroups];
     int32_t largest = 0;
-    for (size_t g = 0; g < kBlockColumns / kGroupColumns; ++g) {
-      bits[g] = AbsoluteMaximumBits(x + i + g * kGroupColumns);
+    for (size_t g = 0; g < kGroups; ++g) {
+      bits[g] = AbsoluteMaximumBits(grouped + g * kGroupColumns);
       largest = HWY_MAX(largest, bits[g]);
     }
     const float maximum = FloatFromBits(static_cast<uint32_t>(largest));
     if (maximum >= 0x1p-112f && maximum <= std::numeric_limits<float>::max()) {
-      QuantiseBlock(x + i, maximum, bits, y);
-    } else {
-      *y = ActivationBlock{};
-      if (!(maximum < 1.0f)) y->scale = y->scaled_sum = std::numeric_limits<float>::quiet_NaN();
+      QuantiseBlock(grouped, maximum, bits, y);
+      continue;
     }
+    *y = ActivationBlock{};
+    if (maximum < 1.0f) continue;
+    y->scale = y->sum[0] = y->sum[1] = y->sum[2] = std::numeric_limits<float>::quiet_NaN();
   }
 }
 

@@ -103,16 +103,22 @@ struct PanelMatrix {
 
 // A row of activations as quantised formats take it, 32 values at a time. Every 8 values share a
 // small integer below the block's scale, so that one outlier costs its neighbours little:
-//   value[k] = scale * sub_scale[k / 8] * q[k].
-// A cache line each.
+//   value[k] = scale * sub_scale[GroupOf(k)] * q[k].
+// Groups take pairs of columns in turn, because a product of bytes leaves sums of pairs: what lies
+// in the low and the high half of a 32-bit lane then belongs to different groups, and one
+// instruction scales both.
 constexpr uint32_t kGroupColumns = 8;
+constexpr uint32_t kGroups = kBlockColumns / kGroupColumns;
 constexpr int kSubScaleMax = 63;
+constexpr uint32_t GroupOf(uint32_t column) { return column / 16 * 2 + column / 2 % 2; }
+
+// A cache line.
 struct ActivationBlock {
-  float scale;              // max |x| / (127 * 63)
-  float scaled_sum;         // scale * float(sum[0] + sum[1])
-  int32_t sum[2];           // of sub_scale * q, over the first and the last 16 columns
-  int16_t sub_scale[4][2];  // each twice, as kernels multiply pairs
+  float scale;   // max |x| / (127 * 63)
+  float sum[3];  // of the values: of the first 16 columns, the last 16, and all
+  int16_t sub_scale[kGroups];
   int8_t q[kBlockColumns];
+  uint8_t unused[8];
 };
 static_assert(sizeof(ActivationBlock) == 64, "kernels index it by 4-byte words");
 

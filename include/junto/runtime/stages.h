@@ -338,7 +338,7 @@ inline void Remainder(Pass* pass, uint32_t, uint32_t i, uint32_t) {
   for (uint32_t k = 0; k < pass->remainder.columns; ++k) {
     const ActivationBlock& block = blocks[k / kBlockColumns];
     const uint32_t at = k % kBlockColumns;
-    const float step = block.scale * block.sub_scale[at / kGroupColumns][0];
+    const float step = block.scale * block.sub_scale[GroupOf(at)];
     left[k] = x[k] - step * static_cast<float>(block.q[at]);
   }
   pass->engine().kernels->quantise(left, pass->remainder.columns, pass->remainder.block_row(i));

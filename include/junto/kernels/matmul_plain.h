@@ -1,0 +1,90 @@
+// Matrix times rows without vectors, through the packed formats' definition: what the fallback
+// target runs. Slow and obvious.
+#ifndef JUNTO_KERNELS_MATMUL_PLAIN_H_
+#define JUNTO_KERNELS_MATMUL_PLAIN_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "junto/kernels/kernels.h"
+#include "junto/quant/pack.h"
+#include "junto/quant/transcode.h"
+
+namespace junto {
+namespace plain {
+
+// One row of a panel times x.
+inline float FloatRow(const PanelMatrix& w, const uint8_t* panel, uint32_t lane, const float* x) {
+  const uint32_t size = transcode::FloatSize(w.format);
+  float sum = 0.0f;
+  for (uint64_t k = 0; k < w.columns; ++k) {
+    const uint8_t* p = panel + (k * kPanelRows + lane) * size;
+    sum += transcode::ValueOfBits(transcode::LoadBits(p, w.format), w.format) * x[k];
+  }
+  return sum;
+}
+
+// The exact integers that multiply the scales of a block, one or one for each half.
+inline void Dots(const WeightBlock& block, const PanelMatrix& w, const ActivationBlock& x,
+                 int32_t (&dot)[2]) {
+  WeightBlock unit = block;
+  unit.scale = w.format == PanelFormat::kT4E8 ? 128 : 0x3C00;  // 1
+  unit.minimum = 0;
+  unit.sub_scale[0] = unit.sub_scale[1] = 1;
+  float codes[kBlockColumns];
+  EvaluateBlock(unit, w.format, w.table, codes);
+  const uint32_t per_part = TraitsOf(w.format).halves ? kBlockColumns / 2 : kBlockColumns;
+  dot[0] = dot[1] = 0;
+  for (uint32_t k = 0; k < kBlockColumns; ++k) {
+    dot[k / per_part] += static_cast<int32_t>(codes[k]) * x.q[k] * x.sub_scale[GroupOf(k)];
+  }
+}
+
+inline float QuantisedRow(const PanelMatrix& w, const uint8_t* panel, uint32_t lane,
+                          const ActivationBlock* x) {
+  const PanelTraits& traits = TraitsOf(w.format);
+  const int parts = traits.halves ? 2 : 1;
+  float sum = 0.0f;
+  for (uint64_t b = 0; b < w.columns / kBlockColumns; ++b) {
+    const WeightBlock block = ExtractBlock(panel, w.format, b, lane);
+    const float scale = w.format == PanelFormat::kT4E8
+                            ? FloatFromE8M0Half(static_cast<uint8_t>(block.scale))
+                            : FloatFromHalf(block.scale);
+    int32_t dot[2];
+    Dots(block, w, x[b], dot);
+    for (int part = 0; part < parts; ++part) {
+      const float part_scale = scale * static_cast<float>(block.sub_scale[part]);
+      sum += static_cast<float>(dot[part]) * (part_scale * x[b].scale);
+    }
+    if (!traits.minimum) continue;
+    const float minimum = FloatFromHalf(block.minimum);
+    for (int part = 0; part < parts; ++part) {
+      const float weight = minimum * static_cast<float>(block.sub_minimum[part]);
+      sum -= weight * x[b].sum[traits.halves ? part : 2];
+    }
+  }
+  return sum;
+}
+
+inline void Matmul(const MatmulArgs& args) {
+  const PanelMatrix& w = args.weights;
+  const uint32_t begin = args.first_panel * kPanelRows;
+  const uint32_t end = std::min(w.rows, begin + args.panel_count * kPanelRows);
+  for (uint32_t i = 0; i < args.count; ++i) {
+    const size_t at = (args.x_rows == nullptr ? i : args.x_rows[i]) * args.x_stride;
+    for (uint32_t row = begin; row < end; ++row) {
+      const uint8_t* panel = w.data + row / kPanelRows * w.stride;
+      const uint32_t lane = row % kPanelRows;
+      const float sum =
+          IsQuantised(w.format)
+              ? QuantisedRow(w, panel, lane, static_cast<const ActivationBlock*>(args.x) + at)
+              : FloatRow(w, panel, lane, static_cast<const float*>(args.x) + at);
+      args.y[i * args.y_stride + row - begin] = args.bias == nullptr ? sum : sum + args.bias[row];
+    }
+  }
+}
+
+}  // namespace plain
+}  // namespace junto
+
+#endif  // JUNTO_KERNELS_MATMUL_PLAIN_H_
