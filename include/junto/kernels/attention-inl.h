@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "junto/base/checked.h"
 #include "junto/kernels/elementwise-inl.h"
@@ -31,15 +32,18 @@ namespace junto {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kHeadSweep = 16;  // heads that share one pass over the blocks
-constexpr size_t kTileSums = 8;    // accumulators in flight, enough to hide the latency of fma
+constexpr size_t kHeadSweep = kVirtualLanes;  // heads that share one pass over the blocks
+// Accumulators in flight: enough to hide the latency of fma, and as many as there are registers
+// for.
+constexpr size_t kTileSums = HWY_TARGET <= HWY_AVX3 ? 16 : 8;
+constexpr size_t kTileHeads = kTileSums / 2;  // heads that share the load of a vector
 
 // sum[h][v] = sum over rows, ascending, of weights[h][row] * matrix[row][v-th vector].
 template <KvType kType, size_t kHeads, size_t kVectors, class D>
 HWY_INLINE void SumRows(D d, const KvElement<kType>* matrix, size_t stride, size_t rows,
                         const float* weights, size_t weight_stride,
                         hn::Vec<D> (&sum)[kHeads][kVectors]) {
-  HWY_UNROLL(4)
+  HWY_UNROLL(8)
   for (size_t h = 0; h < kHeads; ++h) {
     HWY_UNROLL(8)
     for (size_t v = 0; v < kVectors; ++v) sum[h][v] = hn::Zero(d);
@@ -50,7 +54,7 @@ HWY_INLINE void SumRows(D d, const KvElement<kType>* matrix, size_t stride, size
     for (size_t v = 0; v < kVectors; ++v) {
       x[v] = LoadKv<kType>(d, matrix + row * stride + v * hn::MaxLanes(d));
     }
-    HWY_UNROLL(4)
+    HWY_UNROLL(8)
     for (size_t h = 0; h < kHeads; ++h) {
       const auto weight = hn::Set(d, weights[h * weight_stride + row]);
       HWY_UNROLL(8)
@@ -59,13 +63,7 @@ HWY_INLINE void SumRows(D d, const KvElement<kType>* matrix, size_t stride, size
   }
 }
 
-// What becomes of an output when a new sum joins it: out = out * running + sum * block.
-struct Merge {
-  float running;
-  float block;
-};
-
-// Merges such sums into out[h][begin, end).
+// Merges such sums into out[h][begin, end): out = out * running[h] + sum * joining[h].
 template <KvType kType, size_t kHeads>
 struct RowMixer {
   const KvElement<kType>* matrix;
@@ -73,7 +71,8 @@ struct RowMixer {
   size_t rows;
   const float* weights;
   size_t weight_stride;
-  const Merge* merges;  // [heads]
+  const float* running;
+  const float* joining;
   float* out;
   size_t out_stride;
 
@@ -85,11 +84,11 @@ struct RowMixer {
       hn::Vec<D> sum[kHeads][kVectors];
       SumRows<kType>(d, matrix + begin, stride, rows, weights, weight_stride, sum);
       for (size_t h = 0; h < kHeads; ++h) {
-        const auto running = hn::Set(d, merges[h].running);
-        const auto block = hn::Set(d, merges[h].block);
+        const auto keep = hn::Set(d, running[h]);
+        const auto join = hn::Set(d, joining[h]);
         for (size_t v = 0; v < kVectors; ++v) {
           float* const y = out + h * out_stride + begin + v * kLanes;
-          hn::StoreU(hn::MulAdd(hn::LoadU(d, y), running, hn::Mul(sum[h][v], block)), d, y);
+          hn::StoreU(hn::MulAdd(hn::LoadU(d, y), keep, hn::Mul(sum[h][v], join)), d, y);
         }
       }
     }
@@ -104,93 +103,133 @@ struct RowMixer {
   }
 };
 
-// What a head has gathered from the blocks so far, its weighted values apart. A sink is a head that
-// has met one logit with value 0 already.
-struct HeadState {
-  float maximum;
-  float sum;
+// One block, and which of its positions are visible.
+struct VisibleBlock {
+  const uint8_t* data;
+  size_t begin;
+  size_t end;
 };
 
-// Turns the scores of a block, of which [begin, end) are visible, into unnormalised probabilities
-// and accounts for them; returns the factors that bring the running values and the block's to their
-// common maximum.
-inline Merge MergeBlock(float softcap, size_t begin, size_t end, float* scores, HeadState* state) {
+// What the heads of a sweep have gathered from the blocks so far, their weighted values apart, and
+// what they find in the next one. A sink is a head that has met one logit with value 0 already.
+struct SweepState {
+  float maximum[kHeadSweep];
+  float sum[kHeadSweep];
+  float block_maximum[kHeadSweep];
+  float block_sum[kHeadSweep];
+  float running[kHeadSweep];  // factors that bring the running values and the block's to their
+  float joining[kHeadSweep];  // common maximum
+  float scores[kHeadSweep * kKvBlock];
+};
+
+struct MergeBody {
+  SweepState* state;
+
+  template <class D>
+  HWY_INLINE void operator()(D d, size_t i) const {
+    const auto load = [&](const float* x) HWY_ATTR { return hn::LoadU(d, x + i); };
+    const auto maximum = load(state->maximum);
+    const auto block_maximum = load(state->block_maximum);
+    const auto one = hn::Set(d, 1.0f);
+    const auto rise = hn::Sub(block_maximum, maximum);
+    const auto shrink = Exp(d, hn::Neg(hn::Abs(rise)));
+    const auto rises = hn::Gt(rise, hn::Zero(d));
+    const auto running = hn::IfThenElse(rises, shrink, one);
+    const auto joining = hn::IfThenElse(rises, one, shrink);
+    const auto joined = hn::Mul(load(state->block_sum), joining);
+    hn::StoreU(hn::IfThenElse(rises, block_maximum, maximum), d, state->maximum + i);
+    hn::StoreU(hn::Add(hn::Mul(load(state->sum), running), joined), d, state->sum + i);
+    hn::StoreU(running, d, state->running + i);
+    hn::StoreU(joining, d, state->joining + i);
+  }
+};
+
+// Turns a head's scores into unnormalised probabilities.
+HWY_INLINE void WeighKeys(float softcap, const VisibleBlock& block, float* scores, float* maximum,
+                          float* sum) {
   if (softcap > 0.0f) ForEach(kKvBlock, SoftcapBody{softcap, scores});
-  for (size_t key = 0; key < begin; ++key) scores[key] = MaxReduction::kIdentity;
-  for (size_t key = end; key < kKvBlock; ++key) scores[key] = MaxReduction::kIdentity;
-
-  const float maximum = Reduce<MaxReduction>(scores, kKvBlock);
-  ForEach(kKvBlock, ExpBody{maximum, scores});
-  const float sum = Reduce<SumReduction>(scores, kKvBlock);
-
-  const SingleTag d;
-  const float rise = maximum - state->maximum;
-  const float shrink = hn::GetLane(Exp(d, hn::Neg(hn::Abs(hn::Set(d, rise)))));
-  const Merge merge = rise > 0.0f ? Merge{shrink, 1.0f} : Merge{1.0f, shrink};
-  if (rise > 0.0f) state->maximum = maximum;
-  state->sum = state->sum * merge.running + sum * merge.block;
-  return merge;
+  for (size_t key = 0; key < block.begin; ++key) scores[key] = MaxReduction::kIdentity;
+  for (size_t key = block.end; key < kKvBlock; ++key) scores[key] = MaxReduction::kIdentity;
+  *maximum = Reduce<MaxReduction>(scores, kKvBlock);
+  ForEach(kKvBlock, ExpBody{*maximum, scores});
+  *sum = Reduce<SumReduction>(scores, kKvBlock);
 }
 
-// One block for kHeads heads from `head` on; of its positions [begin, end) are visible.
-template <KvType kType, size_t kHeads>
-inline void AttendBlock(const AttentionArgs& args, const uint8_t* block, size_t begin, size_t end,
-                        size_t head, HeadState* states) {
+// Calls f(constant, h) so that steps of constant() heads from h on cover [0, heads).
+template <size_t kHeads, class F>
+HWY_INLINE void ForHeads(size_t heads, const F& f, size_t h = 0) {
+  for (; h + kHeads <= heads; h += kHeads) f(std::integral_constant<size_t, kHeads>(), h);
+  if constexpr (kHeads > 1) ForHeads<(kHeads == 4 ? 3 : kHeads / 2)>(heads, f, h);
+}
+
+template <KvType kType>
+HWY_INLINE void AttendBlock(const AttentionArgs& args, const VisibleBlock& block, size_t head,
+                            size_t heads, SweepState* state) {
   using T = KvElement<kType>;
-  const T* const keys = reinterpret_cast<const T*>(block + args.key_offset);
-  const T* const values = reinterpret_cast<const T*>(block + args.value_offset);
-  float scores[kHeads * kKvBlock] = {};
-  Merge merges[kHeads];
+  const T* const keys = reinterpret_cast<const T*>(block.data + args.key_offset);
+  const T* const values = reinterpret_cast<const T*>(block.data + args.value_offset);
+  float* const scores = state->scores;
 
   // Whole vectors: lanes of hidden positions may hold anything and are overwritten.
-  const float* const query = args.query + head * args.query_stride;
-  for (Merge& merge : merges) merge = {0.0f, args.scale};
-  RowMixer<kType, kHeads>{keys,   kKvBlock, args.key_dim, query, args.query_stride,
-                          merges, scores,   kKvBlock}
-      .Mix(begin / kWideLanes * kWideLanes, RoundUp(end, kWideLanes));
-
-  for (size_t h = 0; h < kHeads; ++h) {
-    merges[h] = MergeBlock(args.softcap, begin, end, scores + h * kKvBlock, states + h);
+  for (size_t h = 0; h < heads; ++h) state->running[h] = 0.0f;
+  for (size_t h = 0; h < heads; ++h) state->joining[h] = args.scale;
+  for (size_t i = 0; i < heads * kKvBlock; ++i) scores[i] = 0.0f;
+  ForHeads<kTileHeads>(heads, [&](auto count, size_t h) {
+    RowMixer<kType, count()>{keys,
+                             kKvBlock,
+                             args.key_dim,
+                             args.query + (head + h) * args.query_stride,
+                             args.query_stride,
+                             state->running + h,
+                             state->joining + h,
+                             scores + h * kKvBlock,
+                             kKvBlock}
+        .Mix(block.begin / kWideLanes * kWideLanes, RoundUp(block.end, kWideLanes));
+  });
+  for (size_t h = 0; h < heads; ++h) {
+    WeighKeys(args.softcap, block, scores + h * kKvBlock, state->block_maximum + h,
+              state->block_sum + h);
   }
-  float* const out = args.out + head * args.out_stride;
-  RowMixer<kType, kHeads>{values + begin * args.value_dim,
-                          args.value_dim,
-                          end - begin,
-                          scores + begin,
-                          kKvBlock,
-                          merges,
-                          out,
-                          args.out_stride}
-      .Mix(0, args.value_dim);
+  ForEach(kHeadSweep, MergeBody{state});
+  ForHeads<kTileHeads>(heads, [&](auto count, size_t h) {
+    RowMixer<kType, count()>{values + block.begin * args.value_dim,
+                             args.value_dim,
+                             block.end - block.begin,
+                             scores + h * kKvBlock + block.begin,
+                             kKvBlock,
+                             state->running + h,
+                             state->joining + h,
+                             args.out + (head + h) * args.out_stride,
+                             args.out_stride}
+        .Mix(0, args.value_dim);
+  });
 }
 
 template <KvType kType>
 inline void AttendSweep(const AttentionArgs& args, size_t head, size_t heads) {
-  HeadState states[kHeadSweep];
+  SweepState state;
+  for (size_t h = 0; h < kHeadSweep; ++h) {
+    const bool sink = args.sinks != nullptr && h < heads;
+    state.maximum[h] = sink ? args.sinks[head + h] : MaxReduction::kIdentity;
+    state.sum[h] = sink ? 1.0f : 0.0f;
+    state.block_maximum[h] = state.block_sum[h] = 0.0f;  // heads that are not there
+  }
   for (size_t h = 0; h < heads; ++h) {
-    states[h] = {MaxReduction::kIdentity, 0.0f};
-    if (args.sinks != nullptr) states[h] = {args.sinks[head + h], 1.0f};
     float* const out = args.out + (head + h) * args.out_stride;
     for (size_t c = 0; c < args.value_dim; ++c) out[c] = 0.0f;
   }
 
   for (uint64_t b = args.first / kKvBlock; b <= (args.end - 1) / kKvBlock; ++b) {
-    const uint8_t* const block = args.blocks[b % args.block_count];
     const uint64_t start = b * kKvBlock;
-    const size_t begin = static_cast<size_t>(HWY_MAX(args.first, start) - start);
-    const size_t end = static_cast<size_t>(HWY_MIN(args.end - start, uint64_t{kKvBlock}));
-    size_t h = 0;  // up to four heads share the load of a vector
-    for (; h + 4 <= heads; h += 4) {
-      AttendBlock<kType, 4>(args, block, begin, end, head + h, states + h);
-    }
-    for (; h + 2 <= heads; h += 2) {
-      AttendBlock<kType, 2>(args, block, begin, end, head + h, states + h);
-    }
-    if (h < heads) AttendBlock<kType, 1>(args, block, begin, end, head + h, states + h);
+    VisibleBlock block;
+    block.data = args.blocks[b % args.block_count];
+    block.begin = static_cast<size_t>(HWY_MAX(args.first, start) - start);
+    block.end = static_cast<size_t>(HWY_MIN(args.end - start, uint64_t{kKvBlock}));
+    AttendBlock<kType>(args, block, head, heads, &state);
   }
 
   for (size_t h = 0; h < heads; ++h) {
-    ForEach(args.value_dim, DivideBody{states[h].sum, args.out + (head + h) * args.out_stride});
+    ForEach(args.value_dim, DivideBody{state.sum[h], args.out + (head + h) * args.out_stride});
   }
 }
 

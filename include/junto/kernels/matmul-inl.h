@@ -15,8 +15,8 @@
 #include "hwy/highway.h"
 #include "junto/kernels/dot-inl.h"
 #include "junto/kernels/kernels.h"
-#include "junto/kernels/matmul_plain.h"
 #include "junto/kernels/panel-inl.h"
+#include "junto/kernels/plain.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace junto {

@@ -12,8 +12,8 @@
 
 #include "junto/kernels/dot-inl.h"
 #include "junto/kernels/math-inl.h"
+#include "junto/kernels/plain.h"
 #include "junto/kernels/targets.h"
-#include "junto/quant/half.h"
 #include "junto/quant/panel.h"
 //
 #include <hwy/highway.h>
@@ -23,95 +23,84 @@ namespace junto {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using GroupTag = hn::CappedTag<float, kGroupColumns>;
+#if HWY_TARGET == HWY_SCALAR
 
-// The bits of max |x| over one group. As integers the bits of NaN are above those of infinity.
-HWY_INLINE int32_t AbsoluteMaximumBits(const float* x) {
-  const GroupTag d;
-  const hn::RebindToSigned<GroupTag> di;
+using plain::AbsoluteMaximum;
+using plain::QuantiseBlock;
+
+#else
+
+// Four columns: two of a group and two of the next.
+using QuadF32 = hn::FixedTag<float, 4>;
+using QuadI32 = hn::RebindToSigned<QuadF32>;
+constexpr size_t kQuads = 16 / 4;  // of half a block
+
+// The largest magnitudes of the groups of 16 columns, each twice, as bits: as integers those of NaN
+// are above those of infinity.
+HWY_INLINE hn::Vec<QuadI32> GroupMaxima(const float* x) {
+  const QuadF32 d;
+  const QuadI32 di;
   auto bits = hn::Zero(di);
-  for (size_t i = 0; i < kGroupColumns; i += hn::Lanes(d)) {
-    bits = hn::Max(bits, hn::BitCast(di, hn::Abs(hn::LoadU(d, x + i))));
+  for (size_t i = 0; i < kQuads; ++i) {
+    bits = hn::Max(bits, hn::BitCast(di, hn::Abs(hn::LoadU(d, x + 4 * i))));
   }
-  return hn::GetLane(hn::MaxOfLanes(di, bits));
+  return hn::Max(bits, hn::Shuffle2301(bits));
 }
 
-// q[i] = x[i] * inverse rounded to nearest even, for one group; returns their sum.
-HWY_INLINE int32_t QuantiseGroup(const float* x, float inverse, int8_t* q) {
-  const GroupTag d;
-  const hn::RebindToSigned<GroupTag> di;
-  const hn::Rebind<int8_t, GroupTag> d8;
+HWY_INLINE float AbsoluteMaximum(const float* x) {
+  const auto bits = hn::Max(GroupMaxima(x), GroupMaxima(x + 16));
+  return hn::GetLane(hn::BitCast(QuadF32(), hn::Max(bits, hn::Shuffle1032(bits))));
+}
+
+// Half a block; `inverse` = 127 * 63 / maximum and `groups` = 63 / maximum of the block. Returns
+// the sum of sub_scale * q.
+HWY_INLINE int32_t QuantiseHalf(const float* x, float inverse, float groups, int16_t* sub_scale,
+                                int8_t* q) {
+  const QuadF32 d;
+  const QuadI32 di;
+  const hn::Rebind<int8_t, QuadF32> d8;
+  const auto wanted = hn::Mul(hn::BitCast(d, GroupMaxima(x)), hn::Set(d, groups));
+  const auto whole = hn::Min(hn::Ceil(wanted), hn::Set(d, kSubScaleMax));
+  // x / (scale * sub_scale) passes 127 by less than 2^-14, which rounds to 127: no clamp is needed.
+  const auto step =
+      hn::IfThenZeroElse(hn::Eq(whole, hn::Zero(d)), hn::Div(hn::Set(d, inverse), whole));
+  const auto factors = hn::ConvertTo(di, whole);
   auto sum = hn::Zero(di);
-  for (size_t i = 0; i < kGroupColumns; i += hn::Lanes(d)) {
+  for (size_t i = 0; i < kQuads; ++i) {
     // A sum of its own: a fused one would round once where the contract rounds twice.
-    const auto scaled = hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse));
-    const auto whole = BiasedToInt(d, hn::Add(scaled, hn::Set(d, kRoundingBias)));
-    hn::StoreU(hn::DemoteTo(d8, whole), d8, q + i);
-    sum = hn::Add(sum, whole);
+    const auto scaled = hn::Mul(hn::LoadU(d, x + 4 * i), step);
+    const auto code = BiasedToInt(d, hn::Add(scaled, hn::Set(d, kRoundingBias)));
+    hn::StoreU(hn::DemoteTo(d8, code), d8, q + 4 * i);
+    sum = hn::Add(sum, hn::Mul(code, factors));
   }
+  sub_scale[0] = static_cast<int16_t>(hn::GetLane(factors));
+  sub_scale[1] = static_cast<int16_t>(hn::GetLane(hn::Shuffle1032(factors)));
   return hn::GetLane(hn::SumOfLanes(di, sum));
 }
 
-// The smallest integer that is not below x, for 0 <= x <= kSubScaleMax but for rounding.
-HWY_INLINE int SubScaleOf(float x) {
-  const int whole = static_cast<int>(x);
-  return HWY_MIN(whole + (static_cast<float>(whole) < x ? 1 : 0), kSubScaleMax);
-}
-
-// The columns of a block in the order of their groups.
-struct GroupedColumns {
-  uint8_t column[kBlockColumns] = {};
-  constexpr GroupedColumns() {
-    uint32_t filled[kGroups] = {};
-    for (uint32_t k = 0; k < kBlockColumns; ++k) {
-      const uint32_t g = GroupOf(k);
-      column[g * kGroupColumns + filled[g]++] = static_cast<uint8_t>(k);
-    }
-  }
-};
-constexpr GroupedColumns kGrouped;
-
-// One block, in the order of its groups, whose largest magnitude is `maximum`; bits[g] are those of
-// group g's.
-HWY_INLINE void QuantiseBlock(const float* x, float maximum, const int32_t* bits,
-                              ActivationBlock* y) {
+// A block of which the largest magnitude, `maximum`, is an ordinary number.
+HWY_INLINE void QuantiseBlock(const float* x, float maximum, ActivationBlock* y) {
   constexpr float kSteps = kActivationMax * kSubScaleMax;
   const float inverse = kSteps / maximum;
   const float groups = kSubScaleMax / maximum;
-  int32_t sum[2] = {0, 0};  // of sub_scale * q
-  int8_t q[kBlockColumns];
-  for (size_t g = 0; g < kGroups; ++g) {
-    const int sub_scale = SubScaleOf(FloatFromBits(static_cast<uint32_t>(bits[g])) * groups);
-    // x / (scale * sub_scale) passes 127 by less than 2^-14, which rounds to 127: no clamp is
-    // needed.
-    const float step = sub_scale == 0 ? 0.0f : inverse / static_cast<float>(sub_scale);
-    const size_t first = g * kGroupColumns;
-    sum[g / 2] += sub_scale * QuantiseGroup(x + first, step, q + first);
-    y->sub_scale[g] = static_cast<int16_t>(sub_scale);
-  }
-  for (size_t i = 0; i < kBlockColumns; ++i) y->q[kGrouped.column[i]] = q[i];
+  const int32_t first = QuantiseHalf(x, inverse, groups, y->sub_scale, y->q);
+  const int32_t last = QuantiseHalf(x + 16, inverse, groups, y->sub_scale + 2, y->q + 16);
   y->scale = maximum / kSteps;
-  y->sum[0] = y->scale * static_cast<float>(sum[0]);
-  y->sum[1] = y->scale * static_cast<float>(sum[1]);
-  y->sum[2] = y->scale * static_cast<float>(sum[0] + sum[1]);
+  y->sum[0] = y->scale * static_cast<float>(first);
+  y->sum[1] = y->scale * static_cast<float>(last);
+  y->sum[2] = y->scale * static_cast<float>(first + last);
 }
+
+#endif  // HWY_TARGET == HWY_SCALAR
 
 // See KernelTable::quantise. A block with a value that is not finite becomes NaN as a whole: scale
 // and sums NaN and codes 0. A block whose largest value is below 2^-112 becomes 0, so that neither
 // the scale is subnormal nor its inverse infinite.
 inline void QuantiseRow(const float* x, size_t n, ActivationBlock* y) {
   for (size_t i = 0; i < n; i += kBlockColumns, ++y) {
-    float grouped[kBlockColumns];
-    for (size_t k = 0; k < kBlockColumns; ++k) grouped[k] = x[i + kGrouped.column[k]];
-    int32_t bits[kGroups];
-    int32_t largest = 0;
-    for (size_t g = 0; g < kGroups; ++g) {
-      bits[g] = AbsoluteMaximumBits(grouped + g * kGroupColumns);
-      largest = HWY_MAX(largest, bits[g]);
-    }
-    const float maximum = FloatFromBits(static_cast<uint32_t>(largest));
+    const float maximum = AbsoluteMaximum(x + i);
     if (maximum >= 0x1p-112f && maximum <= std::numeric_limits<float>::max()) {
-      QuantiseBlock(grouped, maximum, bits, y);
+      QuantiseBlock(x + i, maximum, y);
       continue;
     }
     *y = ActivationBlock{};

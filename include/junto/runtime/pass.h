@@ -90,7 +90,7 @@ class Pass {
     cosine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     sine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     head_rows_ = arena->Take<uint32_t>(logit_rows);
-    remainder = TakeActivations(logit_rows, width, true, arena);
+    head_input = TakeActivations(2 * uint64_t{logit_rows}, width, true, arena);
     logits_ = arena->Take<float>(uint64_t{logit_rows} * engine.spec->vocab);
     scratch_stride_ = RoundUp<uint64_t>(widths.scratch, 16);
     scratch_ = arena->Take<float>(scratch_stride_ * engine.executor->worker_count());
@@ -136,7 +136,7 @@ class Pass {
   Activations gated;       // by slot: f(gate x, up x)
   Activations expert_out;  // by slot
   Activations router_logits;
-  Activations remainder;  // by row of logits: what quantising the head's input left
+  Activations head_input;  // by row of logits, two each: the rounded row and what rounding left
   ExpertSlots slots;
 
  private:
@@ -157,7 +157,8 @@ class Pass {
         scratch = std::max<uint64_t>(scratch, 2 * kSlotGroup * uint64_t{tile});
       }
       const Matrix& head = engine.weights->head;
-      scratch = std::max<uint64_t>(scratch, uint64_t{logit_rows} * head.tile_panels * kPanelRows);
+      scratch =
+          std::max<uint64_t>(scratch, 2 * uint64_t{logit_rows} * head.tile_panels * kPanelRows);
       for (const RopeSpec& rope : engine.spec->ropes) {
         rope_pairs = std::max(rope_pairs, rope.dims / 2);
       }

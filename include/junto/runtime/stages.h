@@ -323,25 +323,27 @@ inline void LeaveLayer(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
   EnterLayer(pass, layer + 1, row);
 }
 
-// ---- what quantising left of the head's input: tile = row of logits
+// ---- the head's input: tile = row of logits
 //
 // Logits feel every rounding of the last product, and the head is read for few rows only. So its
 // input is quantised twice, the second time what the first left: as good as 16 bits.
-inline uint32_t RemainderTiles(const Pass& pass, uint32_t) {
+inline uint32_t EnterHeadTiles(const Pass& pass, uint32_t) {
   return IsQuantised(pass.engine().weights->head) ? pass.head_count() : 0;
 }
-inline void Remainder(Pass* pass, uint32_t, uint32_t i, uint32_t) {
+inline void EnterHead(Pass* pass, uint32_t, uint32_t i, uint32_t) {
   const uint32_t row = pass->head_rows()[i];
+  const uint32_t columns = pass->head_input.columns;
   const float* x = pass->normed.row(row);
-  const ActivationBlock* blocks = pass->normed.block_row(row);
-  float* left = pass->remainder.row(i);
-  for (uint32_t k = 0; k < pass->remainder.columns; ++k) {
-    const ActivationBlock& block = blocks[k / kBlockColumns];
+  const ActivationBlock* first = pass->normed.block_row(row);
+  std::copy(first, first + columns / kBlockColumns, pass->head_input.block_row(2 * i));
+  float* left = pass->head_input.row(i);
+  for (uint32_t k = 0; k < columns; ++k) {
+    const ActivationBlock& block = first[k / kBlockColumns];
     const uint32_t at = k % kBlockColumns;
-    const float step = block.scale * block.sub_scale[GroupOf(at)];
+    const float step = block.scale * static_cast<float>(block.sub_scale[GroupOf(at)]);
     left[k] = x[k] - step * static_cast<float>(block.q[at]);
   }
-  pass->engine().kernels->quantise(left, pass->remainder.columns, pass->remainder.block_row(i));
+  pass->engine().kernels->quantise(left, columns, pass->head_input.block_row(2 * i + 1));
 }
 
 // ---- head, for the rows whose logits are wanted: tile = tile of the matrix
@@ -350,21 +352,23 @@ inline uint32_t HeadTiles(const Pass& pass, uint32_t) {
 }
 inline void Head(Pass* pass, uint32_t, uint32_t tile, uint32_t worker) {
   const Matrix& head = pass->engine().weights->head;
-  const uint32_t count = pass->head_count();
   const uint32_t vocab = pass->engine().spec->vocab;
   const uint32_t first = TileRow(head, tile);
-  RunMatrixTile(*pass, head, tile, pass->normed, 0, pass->head_rows(), count,
-                pass->logits(0) + first, vocab);
-  if (!IsQuantised(head)) return;
-
-  Matrix unbiased = head;
-  unbiased.bias = nullptr;
+  if (!IsQuantised(head)) {
+    RunMatrixTile(*pass, head, tile, pass->normed, 0, pass->head_rows(), pass->head_count(),
+                  pass->logits(0) + first, vocab);
+    return;
+  }
   const uint32_t tile_rows = head.tile_panels * kPanelRows;
-  float* rest = pass->scratch(worker);
-  RunMatrixTile(*pass, unbiased, tile, pass->remainder, 0, nullptr, count, rest, tile_rows);
-  for (uint32_t i = 0; i < count; ++i) {
-    pass->engine().kernels->add(rest + i * tile_rows, std::min(tile_rows, vocab - first),
-                                pass->logits(i) + first);
+  const uint32_t count = std::min(tile_rows, vocab - first);
+  float* parts = pass->scratch(worker);  // of each row of logits: the product and its remainder
+  RunMatrixTile(*pass, head, tile, pass->head_input, 0, nullptr, 2 * pass->head_count(), parts,
+                tile_rows);
+  for (uint32_t i = 0; i < pass->head_count(); ++i) {
+    const float* product = parts + uint64_t{2 * i} * tile_rows;
+    float* logits = pass->logits(i) + first;
+    std::copy(product, product + count, logits);
+    pass->engine().kernels->add(product + tile_rows, count, logits);
   }
 }
 
@@ -384,7 +388,7 @@ constexpr Stage kLayerStages[] = {
 };
 constexpr uint32_t kStagesPerLayer = sizeof(kLayerStages) / sizeof(kLayerStages[0]);
 constexpr Stage kHeadStages[] = {
-    {stages::RemainderTiles, stages::Remainder},
+    {stages::EnterHeadTiles, stages::EnterHead},
     {stages::HeadTiles, stages::Head},
 };
 constexpr uint32_t kHeadStageCount = sizeof(kHeadStages) / sizeof(kHeadStages[0]);

@@ -1,10 +1,11 @@
-// Matrix times rows without vectors, through the packed formats' definition: what the fallback
-// target runs. Slow and obvious.
-#ifndef JUNTO_KERNELS_MATMUL_PLAIN_H_
-#define JUNTO_KERNELS_MATMUL_PLAIN_H_
+// Kernels without vectors, for the fallback target: the formats' definitions, slow and obvious.
+#ifndef JUNTO_KERNELS_PLAIN_H_
+#define JUNTO_KERNELS_PLAIN_H_
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "junto/kernels/kernels.h"
 #include "junto/quant/pack.h"
@@ -12,6 +13,38 @@
 
 namespace junto {
 namespace plain {
+
+// Of one block. As integers the bits of NaN are above those of infinity.
+inline float AbsoluteMaximum(const float* x) {
+  uint32_t bits = 0;
+  for (uint32_t k = 0; k < kBlockColumns; ++k)
+    bits = std::max(bits, BitsFromFloat(std::fabs(x[k])));
+  return FloatFromBits(bits);
+}
+
+// One block of which the largest magnitude, `maximum`, is an ordinary number.
+inline void QuantiseBlock(const float* x, float maximum, ActivationBlock* y) {
+  constexpr float kSteps = 127 * kSubScaleMax;
+  float largest[kGroups] = {};
+  for (uint32_t k = 0; k < kBlockColumns; ++k) {
+    largest[GroupOf(k)] = std::max(largest[GroupOf(k)], std::fabs(x[k]));
+  }
+  for (uint32_t g = 0; g < kGroups; ++g) {
+    const float whole = std::ceil(largest[g] * (kSubScaleMax / maximum));
+    y->sub_scale[g] = static_cast<int16_t>(std::min<float>(whole, kSubScaleMax));
+  }
+  int32_t sum[2] = {0, 0};
+  for (uint32_t k = 0; k < kBlockColumns; ++k) {
+    const int16_t sub_scale = y->sub_scale[GroupOf(k)];
+    if (sub_scale == 0) continue;
+    y->q[k] = static_cast<int8_t>(std::nearbyint(x[k] * (kSteps / maximum / sub_scale)));
+    sum[k / 16] += sub_scale * y->q[k];
+  }
+  y->scale = maximum / kSteps;
+  y->sum[0] = y->scale * static_cast<float>(sum[0]);
+  y->sum[1] = y->scale * static_cast<float>(sum[1]);
+  y->sum[2] = y->scale * static_cast<float>(sum[0] + sum[1]);
+}
 
 // One row of a panel times x.
 inline float FloatRow(const PanelMatrix& w, const uint8_t* panel, uint32_t lane, const float* x) {
@@ -87,4 +120,4 @@ inline void Matmul(const MatmulArgs& args) {
 }  // namespace plain
 }  // namespace junto
 
-#endif  // JUNTO_KERNELS_MATMUL_PLAIN_H_
+#endif  // JUNTO_KERNELS_PLAIN_H_
