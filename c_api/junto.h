@@ -197,6 +197,8 @@ JUNTO_API junto_status JUNTO_CALL junto_runtime_memory(const junto_runtime* r, j
 #define JUNTO_MODEL_NO_MAP 0x2u        /* read files, never map them */
 #define JUNTO_MODEL_YARN_TRUNCATE \
   0x4u /* gpt-oss: round YaRN's bounds as llama.cpp does, to compare */
+#define JUNTO_MODEL_KEEP_CACHE \
+  0x8u /* leave a large file in the system's cache, not just its weights in memory */
 
 typedef junto_status(JUNTO_CALL* junto_progress_fn)(void* user, uint64_t done,
                                                     uint64_t total); /* < 0 abandons */

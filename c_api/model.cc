@@ -16,8 +16,8 @@ class Progress final : public LoadProgress {
   void* user_;
 };
 
-constexpr uint32_t kModelFlags =
-    JUNTO_MODEL_METADATA_ONLY | JUNTO_MODEL_NO_MAP | JUNTO_MODEL_YARN_TRUNCATE;
+constexpr uint32_t kModelFlags = JUNTO_MODEL_METADATA_ONLY | JUNTO_MODEL_NO_MAP |
+                                 JUNTO_MODEL_YARN_TRUNCATE | JUNTO_MODEL_KEEP_CACHE;
 
 // `open` yields the Gguf in the new model's memory.
 template <class F>
@@ -32,9 +32,10 @@ Status LoadModel(junto_runtime* runtime, const junto_model_desc* given, F&& open
   Progress progress(desc.progress, desc.progress_user);
   LoadOptions options;
   options.metadata_only = (desc.flags & JUNTO_MODEL_METADATA_ONLY) != 0;
-  options.map = (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
+  options.loader.map = (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
+  options.loader.keep_cache = (desc.flags & JUNTO_MODEL_KEEP_CACHE) != 0;
   options.model.yarn_truncate = (desc.flags & JUNTO_MODEL_YARN_TRUNCATE) != 0;
-  if (desc.progress != nullptr) options.progress = &progress;
+  if (desc.progress != nullptr) options.loader.progress = &progress;
 
   junto_model* handle = Create<junto_model>(runtime, runtime);
   runtime->references.Retain();

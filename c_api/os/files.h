@@ -8,6 +8,9 @@
 
 namespace junto {
 
+// What is hinted to be kDone leaves the system's cache, so that a large model is in memory once;
+// small files stay.
+//
 // Names are paths. Only regular files open, for reading; what opens stays readable when its name is
 // moved or removed. Failures are E_IO with the system's error number; a name that holds a NUL byte
 // is E_INVALID. Holds no state; any thread.

@@ -29,7 +29,8 @@ OpenModel Open(const ModelOptions& options, uint32_t flags) {
 
   Progress progress(!options.quiet && ErrorIsTerminal());
   junto_model_desc desc = Struct(junto_model_desc_init);
-  desc.flags = flags | (options.no_map ? JUNTO_MODEL_NO_MAP : 0);
+  desc.flags = flags | (options.no_map ? JUNTO_MODEL_NO_MAP : 0) |
+               (options.keep_cache ? JUNTO_MODEL_KEEP_CACHE : 0);
   desc.progress = Progress::OnProgress;
   desc.progress_user = &progress;
   junto_model* model = nullptr;

@@ -16,6 +16,7 @@ struct ModelOptions {
   uint32_t threads = 0;       // 0 = one per core
   uint64_t memory_limit = 0;  // bytes; 0 = none
   bool no_map = false;
+  bool keep_cache = false;
   bool verbose = false;
   bool quiet = false;
 };

@@ -87,6 +87,12 @@ TEST_CASE_METHOD(Fixture, "maps give the same bytes at any offset, until unmappe
       file->Unmap(p, size);
     }
   }
+  for (const FileHint hint : {FileHint::kSoon, FileHint::kDone}) {  // which change no byte
+    for (const uint64_t offset : {0, 1, 5000, 100003, 1 << 30}) file->Hint(offset, 70000, hint);
+    std::vector<uint8_t> again(bytes.size());
+    REQUIRE(file->ReadAt(0, again.data(), again.size()).ok());
+    CHECK(again == bytes);
+  }
   CHECK(file->Map(0, 0) == nullptr);
   CHECK(file->Map(100003, 1) == nullptr);
   CHECK(file->Map(UINT64_MAX, 1) == nullptr);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <random>
 
+#include "junto/quant/pack_panel.h"
 #include "tests/support/runtime.h"
 
 namespace junto {
@@ -133,6 +134,95 @@ TEST_CASE("scales that are no numbers are reported at their block's first column
     std::vector<uint8_t> row(17 * 3);
     row[17 * block] = 253;
     RequireBadAt(mxfp4, row, 96, 32 * block);
+  }
+}
+
+// Eight rows of random bytes whose scales are numbers, at an odd address and with a gap behind
+// each.
+class RandomRows {
+ public:
+  RandomRows(const SourceFormat& source, uint64_t columns, uint32_t seed)
+      : source_(source), type_(*FindBlockType(static_cast<uint32_t>(source.type))) {
+    row_bytes = columns / type_.elements * type_.bytes + 3;
+    bytes_.resize(1 + kPanelRows * row_bytes);
+    std::mt19937 random(seed);
+    for (uint8_t& byte : bytes_) byte = static_cast<uint8_t>(random());
+    for (uint32_t row = 0; row < kPanelRows; ++row) {
+      for (uint64_t block = 0; block < columns / type_.elements; ++block) {
+        for (uint8_t* scale : Scales(row, block)) scale[0] &= 0x3B;
+      }
+    }
+  }
+  const uint8_t* data() const { return bytes_.data() + 1; }
+
+  // The bytes that hold the exponents of a block: of halves, or a float, or E8M0.
+  std::vector<uint8_t*> Scales(uint32_t row, uint64_t block) {
+    uint8_t* at = bytes_.data() + 1 + row * row_bytes + block * type_.bytes;
+    if (source_.type == BlockType::kMXFP4) return {at};
+    if (source_.unpack == nullptr) return {at + type_.bytes - 1};
+    for (const HalfPlaces& places : kHalfPlaces) {
+      if (places.type != source_.type) continue;
+      if (places.minimum < 0) return {at + places.scale + 1};
+      return {at + places.scale + 1, at + places.minimum + 1};
+    }
+    return {};
+  }
+
+  uint64_t row_bytes = 0;
+
+ private:
+  const SourceFormat& source_;
+  const BlockTypeInfo& type_;
+  std::vector<uint8_t> bytes_;
+};
+
+TEST_CASE("panels packed whole have the bits of rows packed one by one") {
+  for (const SourceFormat& source : kSourceFormats) {
+    const uint32_t block = FindBlockType(static_cast<uint32_t>(source.type))->elements;
+    const PanelPacker packer = FindPanelPacker(source.type);
+    REQUIRE(packer != nullptr);
+    for (const uint64_t blocks : {1u, 2u, 3u, 9u, 67u}) {
+      INFO(BlockTypeName(source.type) << ", " << blocks << " blocks");
+      const uint64_t columns = blocks * block;
+      const RandomRows rows(source, columns, static_cast<uint32_t>(blocks));
+      const uint64_t panel_bytes = PanelBytes(source.panel, columns);
+      std::vector<uint8_t> expected(panel_bytes + 64, 0x5A);
+      std::vector<uint8_t> found(panel_bytes + 64, 0x5A);
+      for (uint32_t row = 0; row < kPanelRows; ++row) {
+        REQUIRE(PackRow(source, rows.data() + row * rows.row_bytes, columns, false, row,
+                        expected.data()) == kAllFinite);
+      }
+      std::fill(found.begin(), found.begin() + static_cast<ptrdiff_t>(panel_bytes), 0xA5);
+      REQUIRE(packer(rows.data(), rows.row_bytes, columns, found.data()));
+      REQUIRE(found == expected);
+    }
+  }
+  CHECK(FindPanelPacker(BlockType::kQ8_K) == nullptr);
+}
+
+TEST_CASE("panels packed whole notice every scale that is no number") {
+  for (const SourceFormat& source : kSourceFormats) {
+    const uint64_t columns = 3 * FindBlockType(static_cast<uint32_t>(source.type))->elements;
+    std::vector<uint8_t> panel(PanelBytes(source.panel, columns));
+    for (uint32_t row = 0; row < kPanelRows; ++row) {
+      for (const uint64_t block : {0u, 1u, 2u}) {
+        RandomRows rows(source, columns, row);
+        const size_t places = rows.Scales(row, block).size();
+        REQUIRE(places != 0);
+        for (size_t place = 0; place < places; ++place) {
+          INFO(BlockTypeName(source.type) << ", row " << row << ", block " << block);
+          RandomRows broken(source, columns, row);
+          uint8_t* scale = broken.Scales(row, block)[place];
+          *scale = 0xFF;  // infinite or NaN, but that a bfloat or float has one exponent bit below
+          if (source.panel == PanelFormat::kF32 || source.panel == PanelFormat::kBF16) {
+            scale[-1] |= 0x80;
+          }
+          REQUIRE(FindPanelPacker(source.type)(rows.data(), rows.row_bytes, columns, panel.data()));
+          REQUIRE_FALSE(
+              FindPanelPacker(source.type)(broken.data(), broken.row_bytes, columns, panel.data()));
+        }
+      }
+    }
   }
 }
 

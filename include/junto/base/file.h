@@ -12,6 +12,12 @@
 
 namespace junto {
 
+// What a reader tells a file about some of its bytes.
+enum class FileHint : uint8_t {
+  kSoon,  // they will be read next: fetching them may begin
+  kDone,  // they were read and copied: nothing need be kept of them in memory
+};
+
 class File {
  public:
   virtual ~File() = default;
@@ -24,6 +30,10 @@ class File {
   // mapping may start at any address and lives until Unmap.
   virtual const void* Map(uint64_t /*offset*/, size_t /*size*/) { return nullptr; }
   virtual void Unmap(const void* /*p*/, size_t /*size*/) {}
+
+  // May be ignored, and by most files is; never fails. No part of the range may be mapped for
+  // kDone.
+  virtual void Hint(uint64_t /*offset*/, uint64_t /*size*/, FileHint /*hint*/) {}
 };
 
 class FileSystem {

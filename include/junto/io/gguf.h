@@ -52,6 +52,10 @@ class Gguf {
   const void* Map(const TensorInfo& tensor, uint64_t offset, size_t size) const;
   void Unmap(const TensorInfo& tensor, const void* p, size_t size) const;
 
+  // See File::Hint; what passes the tensor's end is ignored.
+  void Hint(const TensorInfo& tensor, uint64_t offset, uint64_t size, FileHint hint) const;
+  void HintAll(FileHint hint) const;  // about every byte of every file
+
   // Whether the file carries a tokenizer.
   bool has_vocabulary() const;
 
@@ -277,6 +281,16 @@ inline const void* Gguf::Map(const TensorInfo& tensor, uint64_t offset, size_t s
 
 inline void Gguf::Unmap(const TensorInfo& tensor, const void* p, size_t size) const {
   files_[tensor.file]->Unmap(p, size);
+}
+
+inline void Gguf::Hint(const TensorInfo& tensor, uint64_t offset, uint64_t size,
+                       FileHint hint) const {
+  if (offset >= tensor.bytes) return;
+  files_[tensor.file]->Hint(tensor.offset + offset, std::min(size, tensor.bytes - offset), hint);
+}
+
+inline void Gguf::HintAll(FileHint hint) const {
+  for (const Owned<File>& file : files_) file->Hint(0, file->size(), hint);
 }
 
 inline bool Gguf::has_vocabulary() const {

@@ -84,18 +84,21 @@ inline void Q2_K(const uint8_t* src, WeightBlock* out) {
   }
 }
 
+// The 16 six-bit scales of Q3_K, less 32, as bytes of two's complement.
+inline uint8_t Q3Scale(const uint8_t* packed, uint32_t s) {
+  const uint32_t low4 = s < 8 ? packed[s] & 15 : packed[s - 8] >> 4;
+  const uint32_t high2 = packed[8 + s % 4] >> (s / 4 * 2) & 3;
+  return static_cast<uint8_t>((low4 | high2 << 4) - 32);
+}
+
 // 110 bytes: 32 bytes of third bits (set means no subtraction of 4), 64 bytes of low 2 bits, 16
 // six-bit scales in 12 bytes, d.
 inline void Q3_K(const uint8_t* src, WeightBlock* out) {
   const uint8_t* low = src + 32;
-  const uint8_t* scales = src + 96;
   for (uint32_t b = 0; b < 8; ++b) {
     out[b].scale = LoadU16(src + 108);
     for (uint32_t h = 0; h < 2; ++h) {
-      const uint32_t s = 2 * b + h;
-      const uint32_t low4 = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
-      const uint32_t high2 = scales[8 + s % 4] >> (s / 4 * 2) & 3;
-      out[b].sub_scale[h] = static_cast<int8_t>(static_cast<int>(low4 | high2 << 4) - 32);
+      out[b].sub_scale[h] = static_cast<int8_t>(Q3Scale(src + 96, 2 * b + h));
     }
     for (uint32_t j = 0; j < 32; ++j) {
       const uint32_t code = (low[b / 4 * 32 + j] >> (b % 4 * 2) & 3) | (src[j] >> b & 1) << 2;
@@ -165,15 +168,18 @@ inline void Q6_K(const uint8_t* src, WeightBlock* out) {
   }
 }
 
+// The scale of block b of IQ4_XS, less 32, as a byte of two's complement.
+inline uint8_t IQ4Scale(const uint8_t* src, uint32_t b) {
+  const uint32_t low4 = src[4 + b / 2] >> (b % 2 * 4) & 15;
+  const uint32_t high2 = LoadU16(src + 2) >> (2 * b) & 3;
+  return static_cast<uint8_t>((low4 | high2 << 4) - 32);
+}
+
 // 136 bytes: d, 16 bits of high scale bits, 4 bytes of low scale nibbles, 8 x 16 nibble pairs.
 inline void IQ4_XS(const uint8_t* src, WeightBlock* out) {
-  const uint16_t high = LoadU16(src + 2);
   for (uint32_t b = 0; b < 8; ++b) {
     out[b].scale = LoadU16(src);
-    const uint32_t low4 = src[4 + b / 2] >> (b % 2 * 4) & 15;
-    const uint32_t high2 = high >> (2 * b) & 3;
-    const auto scale = static_cast<int8_t>(static_cast<int>(low4 | high2 << 4) - 32);
-    out[b].sub_scale[0] = out[b].sub_scale[1] = scale;
+    out[b].sub_scale[0] = out[b].sub_scale[1] = static_cast<int8_t>(IQ4Scale(src, b));
     std::memcpy(out[b].codes, src + 8 + 16 * b, 16);
   }
 }

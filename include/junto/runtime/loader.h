@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "junto/base/executor.h"
+#include "junto/quant/pack_panel.h"
 #include "junto/runtime/weights.h"
 
 namespace junto {
@@ -25,9 +26,15 @@ class Loader {
   // Bytes of a file held at a time, unless 8 rows of a tensor are more.
   static constexpr uint64_t kPieceBytes = 8u << 20;
 
-  // `progress` may be nullptr. All pointers must outlive the Loader.
-  Loader(Gguf* gguf, Executor* executor, bool map, LoadProgress* progress)
-      : gguf_(gguf), executor_(executor), map_(map), progress_(progress) {}
+  struct Options {
+    bool map = true;          // let the file hand out its bytes in place where it can
+    bool keep_cache = false;  // do not tell the file that it may forget what was read
+    LoadProgress* progress = nullptr;
+  };
+
+  // All pointers must outlive the Loader.
+  Loader(Gguf* gguf, Executor* executor, const Options& options)
+      : gguf_(gguf), executor_(executor), options_(options) {}
 
   // What the temporary of a load takes, in bytes.
   static uint64_t TemporaryBytes(const ModelSpec& spec) {
@@ -51,6 +58,7 @@ class Loader {
     JUNTO_TRY(LoadVector(spec.output_norm, weights->output_norm));
     JUNTO_TRY(LoadVector(spec.rope_factors, weights->rope_factors));
     if (spec.head.weight != spec.embedding.weight) JUNTO_TRY(LoadMatrix(spec.head, weights->head));
+    if (!options_.keep_cache) gguf_->HintAll(FileHint::kDone);
     return Status();
   }
 
@@ -141,6 +149,7 @@ class Loader {
   Status LoadPanels(const TensorInfo& tensor, uint64_t first_row, const PanelMatrix& to) {
     const SourceFormat& source = *FindSourceFormat(tensor.type);
     const bool widen = to.format != source.panel;
+    const PanelPacker packer = widen ? nullptr : FindPanelPacker(source.type);
     const uint64_t row_bytes = RowBytes(tensor);
     const uint64_t panel_bytes = PanelBytes(to.format, to.columns);
     return ForEachPieceOf(
@@ -150,6 +159,11 @@ class Loader {
             const uint64_t begin = uint64_t{index} * kPanelRows;
             const uint64_t end = std::min<uint64_t>(begin + kPanelRows, rows);
             uint8_t* panel = Writable(to.data) + (row / kPanelRows + index) * to.stride;
+            // Rows one by one know which weight is no number.
+            if (packer != nullptr && end - begin == kPanelRows &&
+                packer(src + begin * row_bytes, row_bytes, to.columns, panel)) {
+              return;
+            }
             if (end - begin < kPanelRows) std::memset(panel, 0, panel_bytes);
             for (uint64_t r = begin; r < end; ++r) {
               if (PackRow(source, src + r * row_bytes, to.columns, widen,
@@ -188,22 +202,23 @@ class Loader {
       const uint64_t rows = std::min(piece_rows, row_count - row);
       const uint64_t offset = (first_row + row) * row_bytes;
       const size_t size = rows * row_bytes;
-      const void* mapped = map_ ? gguf_->Map(tensor, offset, size) : nullptr;
+      gguf_->Hint(tensor, offset + size, size, FileHint::kSoon);
+      const void* mapped = options_.map ? gguf_->Map(tensor, offset, size) : nullptr;
       if (mapped == nullptr) JUNTO_TRY(gguf_->Read(tensor, offset, temporary_.data(), size));
       const auto* src = mapped != nullptr ? static_cast<const uint8_t*>(mapped) : temporary_.data();
       Status status = f(src, row, rows);
       if (mapped != nullptr) gguf_->Unmap(tensor, mapped, size);
+      if (!options_.keep_cache) gguf_->Hint(tensor, 0, offset + size, FileHint::kDone);
       JUNTO_TRY(status);
       done_ += size;
-      if (progress_ != nullptr) JUNTO_TRY(progress_->Update(done_, total_));
+      if (options_.progress != nullptr) JUNTO_TRY(options_.progress->Update(done_, total_));
     }
     return Status();
   }
 
   Gguf* gguf_;
   Executor* executor_;
-  bool map_;
-  LoadProgress* progress_;
+  Options options_;
   Block temporary_;
   uint64_t done_ = 0;
   uint64_t total_ = 0;

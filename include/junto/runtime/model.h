@@ -25,9 +25,8 @@ struct Services {
 struct LoadOptions {
   ModelOptions model;
   bool metadata_only = false;
-  bool map = true;     // let the file hand out its bytes in place where it can
   bool widen = false;  // every matrix as F32, for tests of the rest
-  LoadProgress* progress = nullptr;
+  Loader::Options loader;
 };
 
 class Model {
@@ -127,7 +126,7 @@ class Model {
                               &storage_));
     Arena arena(storage_.data(), storage_.size());
     LayOutWeights(spec_, options.widen, &arena, &weights_);
-    Loader loader(gguf_.get(), services_.executor, options.map, options.progress);
+    Loader loader(gguf_.get(), services_.executor, options.loader);
     JUNTO_TRY(loader.Load(spec_, services_.memory, &weights_));
     JUNTO_TRY(FillRopes());
     loaded_ = true;
