@@ -420,6 +420,8 @@ typedef struct junto_usage {
   uint64_t decode_ns;        /* time inside step for new tokens */
   uint64_t first_token_ns;   /* time inside step until the first new token */
   uint64_t overshoot_max_ns; /* most by which a step passed its budget */
+  uint64_t prefill_joins;    /* how often workers met, each waiting for the last: for the prompt */
+  uint64_t decode_joins;     /* and for new tokens */
 } junto_usage;
 JUNTO_API void JUNTO_CALL junto_usage_init(junto_usage* u, size_t size);
 JUNTO_API junto_status JUNTO_CALL junto_session_get_usage(const junto_session* s,

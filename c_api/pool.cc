@@ -23,9 +23,6 @@ constexpr uint64_t kOpen = uint64_t{1} << 31;
 constexpr int kNumberShift = 32;
 
 uint32_t NumberOf(uint64_t state) { return static_cast<uint32_t>(state >> kNumberShift); }
-bool IsNew(uint64_t state, uint32_t seen) {
-  return (state & kOpen) != 0 && NumberOf(state) != seen;
-}
 
 template <class Ready>
 bool SpinUntil(const Ready& ready) {
@@ -45,6 +42,7 @@ Status ThreadPool::Create(Memory* memory, uint32_t workers, Owned<Executor>* poo
   const uint32_t threads = (workers == 0 ? CoreCount() : workers) - 1;
   Owned<Executor> owner = New<ThreadPool, Executor>(memory, Tag::kThread, memory);
   auto* self = static_cast<ThreadPool*>(owner.get());
+  self->helpers_ = std::min(threads, std::max(CoreCount(), 2u) - 1);
   self->workers_.reserve(threads);  // threads hold pointers into it
   for (uint32_t i = 1; i <= threads; ++i) {
     self->workers_.push_back({self, i, {}});
@@ -110,16 +108,21 @@ bool ThreadPool::AwaitJob(uint32_t* seen) {
     sleeping_.fetch_add(1);
     work_.wait(lock, [&] {
       const uint64_t state = state_.load();
-      return IsNew(state, *seen) || (state & kStop) != 0;
+      return MayJoin(state, *seen) || (state & kStop) != 0;
     });
     sleeping_.fetch_sub(1);
     if ((state_.load() & kStop) != 0) return false;
   }
 }
 
+// Whether a job is open that the thread has not joined, and it wants more threads.
+bool ThreadPool::MayJoin(uint64_t state, uint32_t seen) const {
+  return (state & kOpen) != 0 && NumberOf(state) != seen && (state & kJoinedMask) < helpers_;
+}
+
 bool ThreadPool::TryJoin(uint32_t* seen) {
   uint64_t state = state_.load(std::memory_order_relaxed);
-  while (IsNew(state, *seen)) {
+  while (MayJoin(state, *seen)) {
     if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire,
                                      std::memory_order_relaxed)) {
       *seen = NumberOf(state);
@@ -153,7 +156,7 @@ void ThreadPool::Publish(uint32_t first, const Job& job) {
   const auto threads = static_cast<uint32_t>(workers_.size());
   const uint32_t sleeping = sleeping_.load();
   const uint32_t awake = threads - sleeping;
-  const uint32_t wanted = std::min(job.count - first - 1, threads);
+  const uint32_t wanted = std::min(job.count - first - 1, helpers_);
   if (wanted <= awake) return;
   { std::lock_guard<std::mutex> lock(mutex_); }  // who is about to sleep has slept or has seen
   if (wanted == threads) return work_.notify_all();

@@ -17,6 +17,9 @@ namespace junto {
 // the threads look out for the next one for 30 microseconds and then sleep: an idle pool takes no
 // processor time.
 //
+// No more threads than there are cores work on a job, even if the pool has more: they would take
+// turns, and every job would end with the one whose turn is last. Two workers can always meet.
+//
 // ParallelFor may be called from any number of threads at once. One call has the threads; each
 // other runs its tasks alone, as its own worker 0, until the threads are free to help it with the
 // rest. So a worker index is unique among the tasks of one call, not among calls: scratch that
@@ -63,7 +66,10 @@ class ThreadPool final : public Executor {
   void RunTasks(uint32_t worker);
   void CloseAndWait();
 
+  bool MayJoin(uint64_t state, uint32_t seen) const;
+
   Vector<Worker> workers_;    // started, in order of index
+  uint32_t helpers_ = 0;      // threads that may work on a job, besides its caller
   Job job_ = {};              // written by the owner while no thread has joined
   Apart<bool> owned_;         // whether a call has the threads
   Apart<uint64_t> state_;     // see pool.cc

@@ -339,6 +339,8 @@ junto_status junto_session_get_usage(const junto_session* s, junto_usage* out) {
     given.decode_ns = usage.decode_ns;
     given.first_token_ns = usage.first_token_ns;
     given.overshoot_max_ns = usage.overshoot_max_ns;
+    given.prefill_joins = usage.prefill_joins;
+    given.decode_joins = usage.decode_joins;
     return GiveStruct(given, out);
   });
 }

@@ -109,7 +109,7 @@ FIELD(junto_chunk, text_size, 24);
 FIELD(junto_chunk, tokens, 32);
 FIELD(junto_chunk, token_count, 40);
 
-SIZE(junto_usage, 72);
+SIZE(junto_usage, 88);
 FIELD(junto_usage, struct_size, 0);
 FIELD(junto_usage, stop, 4);
 FIELD(junto_usage, position, 8);
@@ -120,6 +120,8 @@ FIELD(junto_usage, prefill_ns, 40);
 FIELD(junto_usage, decode_ns, 48);
 FIELD(junto_usage, first_token_ns, 56);
 FIELD(junto_usage, overshoot_max_ns, 64);
+FIELD(junto_usage, prefill_joins, 72);
+FIELD(junto_usage, decode_joins, 80);
 
 SIZE(junto_status, 4);
 VALUE(JUNTO_OK, 0);

@@ -40,6 +40,28 @@ struct Fixture {
   PromptHandle prompt;
 };
 
+TEST_CASE("joins are counted, and depend on nothing but the passes") {
+  junto_usage two = {};
+  for (const uint32_t threads : {1u, 2u, 5u}) {
+    CAPTURE(threads);
+    Fixture fixture(threads);
+    const SessionHandle session = fixture.Begin(10);
+    const Answer answer = Generate(session);
+    const junto_usage usage = UsageOf(session);
+    REQUIRE(usage.new_tokens == 10);
+    CHECK((usage.prefill_joins > 0) == (threads > 1));
+    CHECK((usage.decode_joins > 0) == (threads > 1));
+    CHECK(usage.decode_joins % 9 == 0);  // passes, all alike
+    if (threads == 2) two = usage;
+    if (threads > 2) {
+      CHECK(usage.prefill_joins == two.prefill_joins);
+      CHECK(usage.decode_joins == two.decode_joins);
+    }
+    Prefill(session, fixture.prompt);
+    CHECK(UsageOf(session).decode_joins == 0);
+  }
+}
+
 // Catch's macros are for one thread, so others count what went wrong.
 struct Tally {
   std::atomic<int> wrong{0};
@@ -246,14 +268,17 @@ TEST_CASE("any thread may cancel, at any time") {
   for (int delay = 0; delay < 40; ++delay) {
     const SessionHandle session = fixture.Begin(20);
     std::atomic<bool> started{false};
+    std::atomic<bool> wished{false};
     std::thread canceller([&] {
       while (!started) std::this_thread::yield();
       for (int i = 0; i < delay * 20; ++i) std::this_thread::yield();
       junto_session_cancel(session.get());
+      wished = true;
     });
     Answer answer;
     Error err;
     started = true;
+    while (delay == 0 && !wished) std::this_thread::yield();  // one that surely is in time
     const junto_status status = junto_session_generate(session.get(), Answer::Take, &answer, &err);
     canceller.join();
     REQUIRE((status == JUNTO_CANCELLED || status == JUNTO_DONE));

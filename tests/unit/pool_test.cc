@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -103,6 +104,21 @@ TEST_CASE_METHOD(Fixture, "tasks run at the same time, after sleep too") {
             }).ok());
     CHECK(arrived.load() == 2);
   }
+}
+
+TEST_CASE_METHOD(Fixture, "no more threads than cores are at work, however many there are") {
+  const uint32_t most = std::max(CoreCount(), 2u);
+  auto pool = MakePool(most * 4);
+  std::atomic<uint32_t> working{0};
+  std::atomic<uint32_t> excess{0};
+  for (int round = 0; round < 200; ++round) {
+    REQUIRE(ParallelFor(pool.get(), most * 8, [&](uint32_t, uint32_t) {
+              if (working.fetch_add(1) >= most) excess.fetch_add(1);
+              std::this_thread::yield();
+              working.fetch_sub(1);
+            }).ok());
+  }
+  CHECK(excess.load() == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "what tasks wrote is visible after the call") {

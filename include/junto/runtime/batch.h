@@ -165,7 +165,8 @@ class Batch {
     for (Member& member : sessions_) {
       if (!member.in_pass) continue;
       Session* session = member.session;
-      const Status finished = session->FinishRows(&pass_, pass_ns_, sink->Of(session));
+      const Status finished =
+          session->FinishRows(&pass_, pass_ns_, cursor_.joins, sink->Of(session));
       if (!finished.failed()) continue;
       session->generation().Finish(Stop::kCallback);
       if (first.ok()) first = finished;

@@ -22,10 +22,11 @@ class Interrupt {
   virtual bool Bounded() = 0;
 };
 
-// Where a pass stands.
+// Where a pass stands, and how often its workers have met on the way.
 struct Cursor {
   uint32_t stage = 0;
   uint32_t tile = 0;
+  uint64_t joins = 0;
 };
 
 class Program {
@@ -72,6 +73,7 @@ class Program {
       }));
       if (interrupt->Cancelled()) return Code::kCancelled;
       cursor->tile += count;
+      if (count > 1 && executor->worker_count() > 1) ++cursor->joins;
       if (interrupt->Expired()) return Code::kYielded;
     }
     return Status();

@@ -55,6 +55,8 @@ struct Usage {
   uint64_t decode_ns = 0;
   uint64_t first_token_ns = 0;
   uint64_t overshoot_max_ns = 0;
+  uint64_t prefill_joins = 0;
+  uint64_t decode_joins = 0;
 };
 
 constexpr uint64_t kNoBudget = ~uint64_t{0};
@@ -224,10 +226,12 @@ class Session {
     if (wants_logits_) logits_row_ = pass->AddHead(first + pass_rows_ - 1);
   }
 
-  // Takes the result of the pass that AddRows prepared; `elapsed_ns` is its share of usage.
-  Status FinishRows(Pass* pass, uint64_t elapsed_ns, ChunkSink* sink) {
+  // Takes the result of the pass that AddRows prepared; `elapsed_ns` and `joins` are its share of
+  // usage.
+  Status FinishRows(Pass* pass, uint64_t elapsed_ns, uint64_t joins, ChunkSink* sink) {
     const bool decoding = generation_.new_tokens() != 0;
     (decoding ? usage_.decode_ns : usage_.prefill_ns) += elapsed_ns;
+    (decoding ? usage_.decode_joins : usage_.prefill_joins) += joins;
     sequence_.Hold(pass_rows_);
     pass_rows_ = 0;
     if (!wants_logits_) return Status();
@@ -274,7 +278,7 @@ class Session {
     if (status.code() == Code::kYielded) return status;
     pass_open_ = false;
     JUNTO_TRY(status);
-    return FinishRows(&pass_, pass_ns_, sink);
+    return FinishRows(&pass_, pass_ns_, cursor_.joins, sink);
   }
 
   Status EvaluateChunk(Deadline* deadline, LogitsSink* sink) {
@@ -287,13 +291,14 @@ class Session {
       const uint32_t count = std::min(pass_.logit_capacity(), rows - first);
       pass_.ClearHeads();
       for (uint32_t i = 0; i < count; ++i) pass_.AddHead(first + i);
-      cursor = {program.head_stage(), 0};
+      cursor = {program.head_stage(), 0, cursor.joins};
       JUNTO_TRY(program.Run(&pass_, program.end(), deadline, &cursor));
       for (uint32_t i = 0; i < count; ++i) {
         JUNTO_TRY(sink->Take(pass_.row(first + i).position, pass_.logits(i), model_->spec().vocab));
       }
     }
     sequence_.Hold(rows);
+    usage_.prefill_joins += cursor.joins;
     return Status();
   }
 
