@@ -1,4 +1,5 @@
-// How fast the kernels are, at the shapes of gpt-oss-20b and next to the speed of memory.
+// How fast the kernels are, at the shapes of gpt-oss-20b and next to what the machine can do at
+// best.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 
 #include "c_api/dispatch.h"
 #include "c_api/os/memory.h"
+#include "cli/peak.h"
 #include "cli/wall.h"
 #include "junto/quant/pack.h"
 
@@ -156,14 +158,25 @@ struct Operands {
   MatmulArgs args = {};
 };
 
-// The median of a few measurements, in bytes per second, per number of threads.
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Bytes per second, per number of threads.
 double ReadCeiling(int threads) {
   static std::map<int, double> measured;  // filled before benchmarks start
   const auto at = measured.find(threads);
   if (at != measured.end()) return at->second;
-  std::vector<double> rates = cli::ReadBandwidth(static_cast<unsigned>(threads), 5);
-  std::sort(rates.begin(), rates.end());
-  return measured[threads] = rates[rates.size() / 2];
+  return measured[threads] = Median(cli::ReadBandwidth(static_cast<unsigned>(threads), 5));
+}
+
+// Multiply-adds per second of one thread, of the numbers that weights of a format are multiplied
+// as.
+double ComputeCeiling(PanelFormat format) {
+  static const double integers = Median(cli::Rates(cli::Integers(), 1, 15));
+  static const double floats = Median(cli::Rates(cli::Floats(), 1, 15));
+  return IsQuantised(format) ? integers : floats;
 }
 
 class Stopwatch {
@@ -194,17 +207,19 @@ void Matvec(benchmark::State& state, const NamedFormat& format) {
   state.counters["of_read"] = bytes / watch.Seconds() / ceiling;  // threads add up
 }
 
-// 64 rows against one matrix; the items are multiplications.
-void Matmul64(benchmark::State& state, const NamedFormat& format) {
-  const uint32_t kRows = 64;
+// Rows against one matrix; the items are multiplications.
+void Matmul(benchmark::State& state, const NamedFormat& format, uint32_t rows) {
   const Weights weights(format, 0);
-  Operands operands(weights.matrix, kRows);
+  Operands operands(weights.matrix, rows);
+  const double ceiling = ComputeCeiling(format.format);
   for (auto _ : state) {
     Kernels().matmul(operands.args);
     benchmark::ClobberMemory();
   }
-  state.SetItemsProcessed(state.iterations() * kRows * weights.matrix.rows *
-                          weights.matrix.columns);
+  const int64_t items = state.iterations() * rows * weights.matrix.rows * weights.matrix.columns;
+  state.counters["of_peak"] =
+      benchmark::Counter(static_cast<double>(items) / ceiling, benchmark::Counter::kIsRate);
+  state.SetItemsProcessed(items);
 }
 
 // One row of a layer with 64 query heads and 8 key/value heads of 64, all of whose keys are
@@ -259,9 +274,11 @@ void Register() {
     matvec->Threads(1);
     if (cores > 1) matvec->Threads(cores);
   }
-  for (const NamedFormat& format : kFormats) {
-    const std::string name = std::string("matmul64/") + format.name;
-    benchmark::RegisterBenchmark(name.c_str(), Matmul64, format);
+  for (const uint32_t rows : {64, 512}) {
+    for (const NamedFormat& format : kFormats) {
+      const std::string name = "matmul" + std::to_string(rows) + "/" + format.name;
+      benchmark::RegisterBenchmark(name.c_str(), Matmul, format, rows);
+    }
   }
   benchmark::RegisterBenchmark("attention4096/F32", Attention, KvType::kF32, 4096u);
   benchmark::RegisterBenchmark("attention4096/F16", Attention, KvType::kF16, 4096u);
@@ -271,6 +288,11 @@ void Register() {
   for (const int threads : {1, cores}) {
     benchmark::AddCustomContext("read ceiling, " + std::to_string(threads) + " threads",
                                 std::to_string(ReadCeiling(threads) * 1e-9) + " GB/s");
+  }
+  for (const PanelFormat format : {PanelFormat::kB8H, PanelFormat::kF32}) {
+    const cli::MultiplyAdd& what = IsQuantised(format) ? cli::Integers() : cli::Floats();
+    benchmark::AddCustomContext(std::string("peak, 1 thread, ") + what.name,
+                                std::to_string(ComputeCeiling(format) * 1e-9) + " GMAC/s");
   }
 }
 

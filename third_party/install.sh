@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what Junto needs, from the packages of Debian 12, Ubuntu 23.04 and later:
-#   third_party/install.sh [build] [tests] [bench]       build alone when nothing is named
+#   third_party/install.sh [build] [tests] [bench] [npm]      build alone when nothing is named
 # Nothing is fetched when all of it is there already.
 set -eu
 
@@ -8,7 +8,8 @@ build="cmake ninja-build pkg-config g++ libhwy-dev libpcre2-dev libutf8proc-dev
   libcli11-dev"
 tests="catch2 libeigen3-dev nlohmann-json3-dev clang-14 libclang-rt-14-dev clang-format-14 binutils
   ccache"
-bench="libbenchmark-dev libdnnl-dev"
+bench="libbenchmark-dev libdnnl-dev python3 python3-venv"
+npm="npm"  # large where Node.js comes from Debian, and needed by bench/peers.sh alone
 
 fail() {
   printf 'install.sh: %s\n' "$*" >&2
@@ -21,7 +22,8 @@ for set in "${@:-build}"; do
     build) wanted="$wanted $build" ;;
     tests) wanted="$wanted $tests" ;;
     bench) wanted="$wanted $bench" ;;
-    *) fail "no set of packages is called '$set': build, tests and bench are" ;;
+    npm) wanted="$wanted $npm" ;;
+    *) fail "no set of packages is called '$set': build, tests, bench and npm are" ;;
   esac
 done
 

@@ -41,14 +41,16 @@ constexpr Help kLogits = {"Write the model's logits for a row of tokens.",
 
 FILE gets one row of float32, little-endian, for each token: what is likely to follow it.)"};
 
-constexpr Help kBench = {"Measure loading, prefill and decode against the speed of the memory.",
+constexpr Help kBench = {"Measure loading, prefill and decode against what the machine can do.",
                          R"(Examples
   junto bench model.gguf                       512 tokens of prompt, 32 new ones
   junto bench model.gguf -p 2048 -n 128 -t 8
   junto bench model.gguf --json                one JSON object for scripts
 
 Each new token reads the active weights once. The ceiling is how often per second this machine
-can read that many bytes, measured in the same run with the same number of threads.)"};
+can read that many bytes, measured in the same run with the same number of threads. Each token of
+a prompt is multiplied with the active weights: that is held against the multiply-adds of 8-bit
+integers that the processor can do.)"};
 
 constexpr Help kInspect = {
     "Say what a model is and what memory it takes, without reading its weights.",

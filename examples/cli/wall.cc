@@ -6,9 +6,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <new>
-#include <thread>
+#include <string>
+
+#include "threads.h"
 
 namespace cli {
 namespace {
@@ -20,12 +23,23 @@ struct Free {
   void operator()(uint64_t* p) const { std::free(p); }
 };
 
-// Words that each thread reads: its share of 1 GiB or of a quarter of what is free, at least 16
-// MiB, in whole huge pages.
+// Bytes that programs may still take: what is free, and what files occupy only as long as nobody
+// else wants it.
+uint64_t AvailableBytes() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string name; file >> name;) {
+    uint64_t kibibytes = 0;
+    if (name == "MemAvailable:" && file >> kibibytes) return kibibytes << 10;
+    file.ignore(256, '\n');
+  }
+  return static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) *
+         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// Words that each thread reads: its share of 1 GiB or of a quarter of what is available, at least
+// 16 MiB, in whole huge pages.
 size_t PartWords(unsigned threads) {
-  const uint64_t free_bytes = static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) *
-                              static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  const uint64_t share = std::min<uint64_t>(free_bytes / 4, 1u << 30) / threads;
+  const uint64_t share = std::min<uint64_t>(AvailableBytes() / 4, 1u << 30) / threads;
   const uint64_t bytes = std::max<uint64_t>(share, 16u << 20) / kHugePage * kHugePage;
   return static_cast<size_t>(bytes / sizeof(uint64_t));
 }
@@ -42,15 +56,6 @@ uint64_t Sum(const uint64_t* words, size_t count) {
   uint64_t sum = 0;
   for (const uint64_t s : sums) sum += s;
   return sum;
-}
-
-// Runs body(t) for every t < threads, each on a thread of its own.
-template <typename Body>
-void OnThreads(unsigned threads, Body body) {
-  std::vector<std::thread> others;
-  for (unsigned t = 1; t < threads; ++t) others.emplace_back(body, t);
-  body(0u);
-  for (std::thread& other : others) other.join();
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace cli {
 
 // Bytes per second of `rounds` sequential reads by `threads` threads, each over its own part of a
-// buffer far larger than the caches: 1 GiB, or less where less is free.
+// buffer far larger than the caches: 1 GiB, or less where there is less to be had.
 std::vector<double> ReadBandwidth(unsigned threads, unsigned rounds);
 
 }  // namespace cli

@@ -30,7 +30,8 @@ for model in llama mixtral gpt_oss gpt_oss_mxfp4; do
 
   call 0 bench "$file" -p 16 -n 4 -t 2 -r 1 --json
   lines 1
-  for key in prefill_tokens_per_s decode_tokens_per_s load_s peak_bytes wall_bytes_per_s; do
+  for key in prefill_tokens_per_s decode_tokens_per_s load_s peak_bytes wall_bytes_per_s \
+    wall_macs_per_s prefill_macs_per_s; do
     said out "\"$key\": "
   done
 done

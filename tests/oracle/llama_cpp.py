@@ -2,7 +2,7 @@
 
 `python llama_cpp.py MODEL.gguf LIBRARIES SCRATCH [THREADS]` loads the prebuilt llama.cpp v0.5.0 of
 npm's @node-llama-cpp/linux-x64 (LIBRARIES is its bins/linux-x64) and runs the same 2,048 tokens
-through one context of 2,048 with an F16 cache. The structures below follow that version's llama.h.
+through one context of 2,048 with an F16 cache.
 """
 
 import ctypes as c
@@ -14,70 +14,20 @@ import numpy as np
 import smollm2
 from gguf_file import File
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
+import libllama
+
 F16, FLASH_AUTO, FLASH_OFF = 1, -1, 0
-
-
-class ModelParams(c.Structure):
-    _fields_ = [
-        ("devices", c.c_void_p), ("overrides", c.c_void_p), ("n_gpu_layers", c.c_int32),
-        ("split_mode", c.c_int32), ("load_mode", c.c_int32), ("lazy_mode", c.c_int32),
-        ("main_gpu", c.c_int32), ("tensor_split", c.c_void_p), ("progress", c.c_void_p),
-        ("progress_data", c.c_void_p), ("kv_overrides", c.c_void_p), ("vocab_only", c.c_bool),
-        ("check_tensors", c.c_bool), ("use_extra_bufts", c.c_bool), ("no_host", c.c_bool),
-        ("no_alloc", c.c_bool), ("load_mtp", c.c_bool)]
-
-
-class ContextParams(c.Structure):
-    _fields_ = [
-        ("n_ctx", c.c_uint32), ("n_batch", c.c_uint32), ("n_ubatch", c.c_uint32),
-        ("n_seq_max", c.c_uint32), ("n_rs_seq", c.c_uint32), ("n_outputs_max", c.c_uint32),
-        ("n_outputs_max_per_seq", c.c_uint32), ("n_threads", c.c_int32),
-        ("n_threads_batch", c.c_int32), ("ctx_type", c.c_int32), ("rope_scaling_type", c.c_int32),
-        ("pooling_type", c.c_int32), ("attention_type", c.c_int32), ("flash_attn", c.c_int32),
-        ("rope_freq", c.c_float * 2), ("yarn", c.c_float * 4), ("yarn_orig_ctx", c.c_uint32),
-        ("defrag_thold", c.c_float), ("cb_eval", c.c_void_p), ("cb_eval_data", c.c_void_p),
-        ("type_k", c.c_int32), ("type_v", c.c_int32), ("abort", c.c_void_p),
-        ("abort_data", c.c_void_p), ("embeddings", c.c_bool), ("offload_kqv", c.c_bool),
-        ("no_perf", c.c_bool), ("op_offload", c.c_bool), ("swa_full", c.c_bool),
-        ("kv_unified", c.c_bool), ("samplers", c.c_void_p), ("n_samplers", c.c_size_t),
-        ("ctx_other", c.c_void_p)]
-
-
-class Batch(c.Structure):
-    _fields_ = [
-        ("n_tokens", c.c_int32), ("token", c.POINTER(c.c_int32)), ("embd", c.c_void_p),
-        ("pos", c.POINTER(c.c_int32)), ("n_seq_id", c.POINTER(c.c_int32)),
-        ("seq_id", c.POINTER(c.POINTER(c.c_int32))), ("logits", c.POINTER(c.c_int8))]
 
 
 class LlamaCpp:
     """One loaded model. `logits` evaluates tokens from position 0 in a fresh context."""
 
     def __init__(self, libraries, path, threads, repack):
-        assert (c.sizeof(ModelParams), c.sizeof(ContextParams), c.sizeof(Batch)) == (80, 160, 56)
-        ggml = c.CDLL(f"{libraries}/libggml.v0.5.0.so", mode=c.RTLD_GLOBAL)
-        self.lib = lib = c.CDLL(f"{libraries}/libllama.v0.5.0.so")
+        self.quiet = libllama.LogCallback(lambda *_: None)
+        self.lib = lib = libllama.load(libraries, None, self.quiet)
         self.threads = threads
-        self.quiet = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)(lambda *_: None)
-        lib.llama_log_set(self.quiet, None)
-        ggml.ggml_backend_load_all_from_path(str(libraries).encode())
         lib.llama_backend_init()
-        lib.llama_model_default_params.restype = ModelParams
-        lib.llama_context_default_params.restype = ContextParams
-        lib.llama_batch_init.restype = Batch
-        lib.llama_decode.argtypes = [c.c_void_p, Batch]
-        lib.llama_get_logits_ith.restype = c.POINTER(c.c_float)
-        lib.llama_get_logits_ith.argtypes = [c.c_void_p, c.c_int32]
-        lib.llama_model_load_from_file.restype = c.c_void_p
-        lib.llama_model_load_from_file.argtypes = [c.c_char_p, ModelParams]
-        lib.llama_init_from_model.restype = c.c_void_p
-        lib.llama_init_from_model.argtypes = [c.c_void_p, ContextParams]
-        lib.llama_free.argtypes = lib.llama_model_free.argtypes = [c.c_void_p]
-        lib.llama_print_system_info.restype = c.c_char_p
-        lib.llama_model_get_vocab.restype = c.c_void_p
-        lib.llama_model_get_vocab.argtypes = [c.c_void_p]
-        lib.llama_tokenize.argtypes = [c.c_void_p, c.c_char_p, c.c_int32, c.POINTER(c.c_int32),
-                                       c.c_int32, c.c_bool, c.c_bool]
         params = lib.llama_model_default_params()
         params.use_extra_bufts = repack
         self.model = lib.llama_model_load_from_file(str(path).encode(), params)
