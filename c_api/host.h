@@ -2,6 +2,8 @@
 #ifndef JUNTO_C_API_HOST_H_
 #define JUNTO_C_API_HOST_H_
 
+#include <utility>
+
 #include "c_api/guard.h"
 #include "c_api/os/clock.h"
 #include "junto/base/clock.h"
@@ -69,6 +71,31 @@ class HostFile final : public File {
   uint64_t size_;
 };
 
+class HostNewFile final : public NewFile {
+ public:
+  HostNewFile(const junto_io& host, void* file) : host_(host), file_(file) {}
+  ~HostNewFile() override {
+    if (file_ != nullptr) host_.finish_file(host_.user, file_, 0);
+  }
+
+  Status WriteAt(uint64_t offset, const void* src, size_t size) override {
+    const junto_status answer = host_.write_at(host_.user, file_, offset, src, size);
+    if (answer >= 0) return Status();
+    return Status::Make(Code::kIo, "write_at of %llu bytes at %llu returned %d",
+                        static_cast<unsigned long long>(size),
+                        static_cast<unsigned long long>(offset), static_cast<int>(answer));
+  }
+  Status Commit() override {
+    const junto_status answer = host_.finish_file(host_.user, std::exchange(file_, nullptr), 1);
+    if (answer >= 0) return Status();
+    return Status::Make(Code::kIo, "finish_file returned %d", static_cast<int>(answer));
+  }
+
+ private:
+  junto_io host_;
+  void* file_;
+};
+
 class HostFileSystem final : public FileSystem {
  public:
   explicit HostFileSystem(const junto_io& host) : host_(host) {}
@@ -86,6 +113,26 @@ class HostFileSystem final : public FileSystem {
       *file = New<HostFile, File>(memory, Tag::kObject, host_, opened, size);
     } catch (...) {
       host_.close_file(host_.user, opened);
+      throw;
+    }
+    return Status();
+  }
+
+  Status Create(std::string_view name, Memory* memory, Owned<NewFile>* file) override {
+    if (host_.create_file == nullptr) {
+      return Status::Make(Code::kUnsupported, "io.create_file is NULL: 0 files can be written");
+    }
+    void* created = nullptr;
+    const junto_status answer = host_.create_file(host_.user, name.data(), name.size(), &created);
+    if (answer < 0) {
+      return Status::Make(Code::kIo, "create_file of '%.*s' returned %d",
+                          static_cast<int>(std::min<size_t>(name.size(), 128)), name.data(),
+                          static_cast<int>(answer));
+    }
+    try {
+      *file = New<HostNewFile, NewFile>(memory, Tag::kObject, host_, created);
+    } catch (...) {
+      host_.finish_file(host_.user, created, 0);
       throw;
     }
     return Status();

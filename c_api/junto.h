@@ -111,6 +111,7 @@ typedef enum junto_tag {
   JUNTO_TAG_LOAD_TEMP = 5, /* taken and freed while a model loads */
   JUNTO_TAG_THREAD = 6,    /* bookkeeping of Junto's own threads */
   JUNTO_TAG_EXTERNAL = 7,  /* reported, not routed: what a library took behind the allocator */
+  JUNTO_TAG_MAPPED = 8,    /* reported, not routed: files used in place; in no sum and no limit */
   JUNTO_TAG_FORCE32 = 0x7FFFFFFF
 } junto_tag;
 
@@ -151,6 +152,14 @@ typedef struct junto_io {
                                                 size_t size, const void** p);
   void(JUNTO_CALL* JUNTO_OPT unmap_range)(void* user, void* file, const void* p, size_t size);
   void(JUNTO_CALL* close_file)(void* user, void* file);
+  /* For junto_model_pack alone. A new file is written at any offsets, by one thread, and finished
+   * once: keep 1 gives it its name, in one step and in place of what has that name; keep 0, or a
+   * failure, leaves nothing of it. */
+  junto_status(JUNTO_CALL* JUNTO_OPT create_file)(void* user, const char* name, size_t name_size,
+                                                  void** file);
+  junto_status(JUNTO_CALL* JUNTO_OPT write_at)(void* user, void* file, uint64_t offset,
+                                               const void* src, size_t size);
+  junto_status(JUNTO_CALL* JUNTO_OPT finish_file)(void* user, void* file, uint32_t keep);
 } junto_io;
 
 typedef enum junto_log_level {
@@ -188,7 +197,8 @@ JUNTO_API junto_status JUNTO_CALL junto_runtime_create(const junto_runtime_desc*
                                                        junto_runtime** out,
                                                        junto_error* JUNTO_OPT err); /* [any] */
 JUNTO_API void JUNTO_CALL junto_runtime_release(junto_runtime* r);                  /* [any] */
-/* [any] Bytes in use and the most ever in use under a tag; JUNTO_TAG_INVALID asks for the sum. */
+/* [any] Bytes in use and the most ever in use under a tag; JUNTO_TAG_INVALID asks for the sum, in
+ * which MAPPED does not count: the system keeps or drops those pages as it likes. */
 JUNTO_API junto_status JUNTO_CALL junto_runtime_memory(const junto_runtime* r, junto_tag tag,
                                                        uint64_t* current, uint64_t* peak);
 
@@ -208,12 +218,14 @@ typedef struct junto_model_desc {
   uint32_t flags;                       /* JUNTO_MODEL_* */
   junto_progress_fn JUNTO_OPT progress; /* bytes of weights, on the calling thread */
   void* progress_user;
+  const char* JUNTO_OPT source; /* packed files: the GGUF this must be of, else E_MISMATCH */
+  size_t source_size;
 } junto_model_desc;
 
 typedef struct junto_model_info {
   uint32_t struct_size;
   uint32_t flags;        /* 0 */
-  uint64_t weight_bytes; /* in memory */
+  uint64_t weight_bytes; /* in memory, or mapped */
   uint64_t decode_bytes; /* of weights that one decoded token reads */
   uint64_t params_total;
   uint64_t params_active; /* that one token uses, the input embedding not counted */
@@ -230,6 +242,7 @@ typedef struct junto_model_info {
 
 JUNTO_API void JUNTO_CALL junto_model_desc_init(junto_model_desc* d, size_t size);
 JUNTO_API void JUNTO_CALL junto_model_info_init(junto_model_info* i, size_t size);
+/* [any] name: a GGUF file, of a split model the first one, or a packed file. */
 JUNTO_API junto_status JUNTO_CALL junto_model_load(junto_runtime* r, const char* name,
                                                    size_t name_size,
                                                    const junto_model_desc* JUNTO_OPT desc,
@@ -239,6 +252,15 @@ JUNTO_API junto_status JUNTO_CALL junto_model_load_memory(
     junto_runtime* r, const void* data, uint64_t size, const junto_model_desc* JUNTO_OPT desc,
     junto_model** out,
     junto_error* JUNTO_OPT err); /* [any] data is borrowed until the call returns */
+/* [any] Writes the GGUF `name` as the packed file `packed`, which replaces what has that name when
+ * all of it is written; a failure leaves nothing behind. Memory is taken for a piece at a time.
+ * Loading a packed file maps it and uses its weights in place; it depends on this build's layout of
+ * weights and is refused by others. Of desc count progress and the flags NO_MAP and KEEP_CACHE. */
+JUNTO_API junto_status JUNTO_CALL junto_model_pack(junto_runtime* r, const char* name,
+                                                   size_t name_size, const char* packed,
+                                                   size_t packed_size,
+                                                   const junto_model_desc* JUNTO_OPT desc,
+                                                   junto_error* JUNTO_OPT err);
 JUNTO_API void JUNTO_CALL junto_model_retain(junto_model* m);  /* [any] */
 JUNTO_API void JUNTO_CALL junto_model_release(junto_model* m); /* [any] */
 JUNTO_API junto_status JUNTO_CALL junto_model_get_info(const junto_model* m,
@@ -337,8 +359,8 @@ typedef struct junto_sampling {
 JUNTO_API void JUNTO_CALL junto_session_desc_init(junto_session_desc* d, size_t size);
 JUNTO_API void JUNTO_CALL junto_sampling_init(junto_sampling* s, size_t size); /* greedy */
 /* [any] The bytes that a session of this shape takes under KV, SCRATCH and OBJECT; under WEIGHTS,
- * TOKENIZER and LOAD_TEMP what loading the model takes. Exact, and known before weights are loaded.
- */
+ * MAPPED, TOKENIZER and LOAD_TEMP what loading the model takes. Exact, and known before weights are
+ * loaded. */
 JUNTO_API junto_status JUNTO_CALL junto_session_plan(const junto_model* m,
                                                      const junto_session_desc* JUNTO_OPT desc,
                                                      junto_tag tag, uint64_t* bytes,

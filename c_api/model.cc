@@ -1,4 +1,7 @@
 // Models: loading, what they are, and their tokenizer.
+#include <cstddef>
+#include <memory>
+
 #include "c_api/handles.h"
 
 namespace junto {
@@ -19,19 +22,43 @@ class Progress final : public LoadProgress {
 constexpr uint32_t kModelFlags = JUNTO_MODEL_METADATA_ONLY | JUNTO_MODEL_NO_MAP |
                                  JUNTO_MODEL_YARN_TRUNCATE | JUNTO_MODEL_KEEP_CACHE;
 
-// `open` yields the Gguf in the new model's memory.
-template <class F>
-Status LoadModel(junto_runtime* runtime, const junto_model_desc* given, F&& open,
-                 junto_model** out) {
-  junto_model_desc desc;
-  JUNTO_TRY(TakeStruct(given, sizeof(junto_model_desc), &desc));
-  if ((desc.flags & ~kModelFlags) != 0) {
+// `known` are the flags that the caller of this understands.
+Status TakeDesc(const junto_model_desc* given, uint32_t known, junto_model_desc* desc) {
+  JUNTO_TRY(TakeStruct(given, offsetof(junto_model_desc, source), desc));
+  if ((desc->flags & ~known) != 0) {
     return Status::Make(Code::kUnsupported, "model flags 0x%x: a part of 0x%x expected",
-                        static_cast<unsigned>(desc.flags), static_cast<unsigned>(kModelFlags));
+                        static_cast<unsigned>(desc->flags), static_cast<unsigned>(known));
   }
+  if (desc->source == nullptr && desc->source_size != 0) {
+    return Status::Make(Code::kInvalid, "source is NULL, with %zu bytes", desc->source_size);
+  }
+  return Status();
+}
+
+// That a packed file is of the model `name` as that is now.
+Status CheckSource(junto_runtime* runtime, std::string_view name, const Packed* packed,
+                   Memory* memory) {
+  if (packed == nullptr) {
+    return Status::Make(Code::kInvalid,
+                        "a source of %zu bytes is given for a file that is not packed",
+                        name.size());
+  }
+  Owned<Gguf> source;
+  uint64_t fingerprint = 0;
+  JUNTO_TRY(Gguf::Open(runtime->files.get(), name, memory, &source));
+  JUNTO_TRY(packed::Fingerprint(*source, memory, &fingerprint));
+  if (fingerprint == packed->source()) return Status();
+  return Status::Make(Code::kMismatch,
+                      "packed file is stale: of source %016llx, and the source is %016llx now",
+                      static_cast<unsigned long long>(packed->source()),
+                      static_cast<unsigned long long>(fingerprint));
+}
+
+// `open` yields the ModelFile in the new model's memory.
+template <class F>
+Status LoadModel(junto_runtime* runtime, const junto_model_desc& desc, LoadOptions options,
+                 F&& open, junto_model** out) {
   Progress progress(desc.progress, desc.progress_user);
-  LoadOptions options;
-  options.metadata_only = (desc.flags & JUNTO_MODEL_METADATA_ONLY) != 0;
   options.loader.map = (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
   options.loader.keep_cache = (desc.flags & JUNTO_MODEL_KEEP_CACHE) != 0;
   options.model.yarn_truncate = (desc.flags & JUNTO_MODEL_YARN_TRUNCATE) != 0;
@@ -41,10 +68,14 @@ Status LoadModel(junto_runtime* runtime, const junto_model_desc* given, F&& open
   runtime->references.Retain();
   Status status;
   try {
-    Owned<Gguf> gguf;
-    status = open(&handle->memory, &gguf);
+    ModelFile file;
+    status = open(&handle->memory, &file);
+    if (status.ok() && desc.source != nullptr) {
+      status =
+          CheckSource(runtime, {desc.source, desc.source_size}, file.packed.get(), &handle->memory);
+    }
     const Services services = {&handle->memory, runtime->executor.get(), runtime->kernels};
-    if (status.ok()) status = Model::Load(std::move(gguf), services, options, &handle->model);
+    if (status.ok()) status = Model::Load(std::move(file), services, options, &handle->model);
   } catch (...) {
     Release(handle);
     throw;
@@ -61,6 +92,34 @@ Status LoadModel(junto_runtime* runtime, const junto_model_desc* given, F&& open
                static_cast<unsigned long long>(handle->model->weight_bytes()));
   *out = handle;
   return Status();
+}
+
+Status LoadNamed(junto_runtime* runtime, std::string_view name, const junto_model_desc& desc,
+                 bool metadata_only, junto_model** out) {
+  LoadOptions options;
+  options.metadata_only = metadata_only;
+  const auto open = [&](Memory* memory, ModelFile* file) {
+    return OpenModelFile(runtime->files.get(), name, memory, file);
+  };
+  return LoadModel(runtime, desc, options, open, out);
+}
+
+Status CheckName(std::string_view name) {
+  if (IsUtf8(name)) return Status();
+  return Status::Make(Code::kInvalid, "the name's %zu bytes are not UTF-8", name.size());
+}
+
+// Writes `model`, of which only metadata is loaded.
+Status PackModel(junto_model* model, std::string_view name, const junto_model_desc& desc) {
+  Progress progress(desc.progress, desc.progress_user);
+  Loader::Options options;
+  options.map = (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
+  options.keep_cache = (desc.flags & JUNTO_MODEL_KEEP_CACHE) != 0;
+  if (desc.progress != nullptr) options.progress = &progress;
+  Owned<NewFile> file;
+  JUNTO_TRY(model->runtime->files->Create(name, &model->memory, &file));
+  JUNTO_TRY(model->model->Pack(options, file.get()));
+  return file->Commit();
 }
 
 junto_model_info InfoOf(const Model& model) {
@@ -145,13 +204,12 @@ junto_status junto_model_load(junto_runtime* r, const char* name, size_t name_si
                               const junto_model_desc* desc, junto_model** out, junto_error* err) {
   return Guard(err, [&]() -> Status {
     if (r == nullptr || name == nullptr || out == nullptr) return NullArgument("r, name or out");
-    const std::string_view path(name, name_size);
-    if (!IsUtf8(path))
-      return Status::Make(Code::kInvalid, "the name's %zu bytes are not UTF-8", name_size);
-    const auto open = [&](Memory* memory, Owned<Gguf>* gguf) {
-      return Gguf::Open(r->files.get(), path, memory, gguf);
-    };
-    return LoadModel(r, desc, open, out);
+    junto_model_desc taken;
+    JUNTO_TRY(CheckName({name, name_size}));
+    JUNTO_TRY(TakeDesc(desc, kModelFlags, &taken));
+    JUNTO_TRY(CheckName({taken.source, taken.source_size}));
+    const bool metadata_only = (taken.flags & JUNTO_MODEL_METADATA_ONLY) != 0;
+    return LoadNamed(r, {name, name_size}, taken, metadata_only, out);
   });
 }
 
@@ -160,10 +218,45 @@ junto_status junto_model_load_memory(junto_runtime* r, const void* data, uint64_
                                      junto_error* err) {
   return Guard(err, [&]() -> Status {
     if (r == nullptr || data == nullptr || out == nullptr) return NullArgument("r, data or out");
-    const auto open = [&](Memory* memory, Owned<Gguf>* gguf) {
-      return Gguf::OpenFile(New<MemoryFile, File>(memory, Tag::kObject, data, size), memory, gguf);
+    junto_model_desc taken;
+    JUNTO_TRY(TakeDesc(desc, kModelFlags, &taken));
+    JUNTO_TRY(CheckName({taken.source, taken.source_size}));
+    LoadOptions options;
+    options.metadata_only = (taken.flags & JUNTO_MODEL_METADATA_ONLY) != 0;
+    options.in_place = false;  // the data is the caller's again when this returns
+    const auto open = [&](Memory* memory, ModelFile* file) {
+      return OpenModelFile(New<MemoryFile, File>(memory, Tag::kObject, data, size), memory, file);
     };
-    return LoadModel(r, desc, open, out);
+    return LoadModel(r, taken, options, open, out);
+  });
+}
+
+junto_status junto_model_pack(junto_runtime* r, const char* name, size_t name_size,
+                              const char* packed, size_t packed_size, const junto_model_desc* desc,
+                              junto_error* err) {
+  return Guard(err, [&]() -> Status {
+    if (r == nullptr || name == nullptr || packed == nullptr) {
+      return NullArgument("r, name or packed");
+    }
+    constexpr uint32_t kPackFlags = JUNTO_MODEL_NO_MAP | JUNTO_MODEL_KEEP_CACHE;
+    const std::string_view from(name, name_size);
+    const std::string_view to(packed, packed_size);
+    junto_model_desc taken;
+    JUNTO_TRY(CheckName(from));
+    JUNTO_TRY(CheckName(to));
+    JUNTO_TRY(TakeDesc(desc, kPackFlags, &taken));
+    if (from == to) {
+      return Status::Make(Code::kInvalid, "both files have the same name of %zu bytes", to.size());
+    }
+    if (taken.source != nullptr) {
+      return Status::Make(Code::kUnsupported, "a source of %zu bytes: only loading takes one",
+                          taken.source_size);
+    }
+    junto_model* model = nullptr;
+    JUNTO_TRY(LoadNamed(r, from, taken, true, &model));
+    const std::unique_ptr<junto_model, void (*)(junto_model*)> released(
+        model, [](junto_model* m) { Release(m); });
+    return PackModel(model, to, taken);
   });
 }
 

@@ -26,7 +26,7 @@ Status CheckServices(const junto_runtime_desc& desc, junto_allocator* allocator,
                      junto_executor* executor, junto_io* io) {
   JUNTO_TRY(TakeStruct(desc.allocator, sizeof(junto_allocator), allocator));
   JUNTO_TRY(TakeStruct(desc.executor, sizeof(junto_executor), executor));
-  JUNTO_TRY(TakeStruct(desc.io, sizeof(junto_io), io));
+  JUNTO_TRY(TakeStruct(desc.io, offsetof(junto_io, create_file), io));
   if ((desc.flags | allocator->flags | executor->flags | io->flags) != 0) {
     return Status::Make(
         Code::kUnsupported, "runtime flags 0x%x: 0 expected",
@@ -57,6 +57,13 @@ Status CheckServices(const junto_runtime_desc& desc, junto_allocator* allocator,
   if (desc.io != nullptr &&
       (io->open_file == nullptr || io->read_at == nullptr || io->close_file == nullptr)) {
     return NullArgument("io.open_file, .read_at or .close_file");
+  }
+  const int writers =
+      (io->create_file != nullptr) + (io->write_at != nullptr) + (io->finish_file != nullptr);
+  if (writers != 0 && writers != 3) {
+    return Status::Make(Code::kInvalid,
+                        "io.create_file, .write_at and .finish_file: %d given, all 3 or 0 expected",
+                        writers);
   }
   return Status();
 }

@@ -143,7 +143,10 @@ Status PlanOf(const junto_model& model, const SessionSpec& spec, junto_tag tag, 
       *bytes = kSessionObjects;
       return Status();
     case JUNTO_TAG_WEIGHTS:
-      *bytes = model.model->weight_bytes();
+      *bytes = model.model->weight_bytes() - model.model->mapped_bytes();
+      return Status();
+    case JUNTO_TAG_MAPPED:
+      *bytes = model.model->mapped_bytes();
       return Status();
     case JUNTO_TAG_KV:
       *bytes = plan.kv;

@@ -20,6 +20,10 @@ namespace junto {
 class OsFileSystem final : public FileSystem {
  public:
   Status Open(std::string_view name, Memory* memory, Owned<File>* file) override;
+
+  // Written beside its name, as NAME.N.part, and on the disk before it takes the name. A process
+  // that is killed meanwhile leaves that behind.
+  Status Create(std::string_view name, Memory* memory, Owned<NewFile>* file) override;
 };
 
 }  // namespace junto

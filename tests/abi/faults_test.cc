@@ -15,7 +15,7 @@ namespace {
 
 using namespace test;  // NOLINT: the vocabulary of these tests
 
-enum class Source { kFile, kUnmappedFile, kSplit, kMemory };
+enum class Source { kFile, kUnmappedFile, kSplit, kMemory, kPacked, kUnmappedPacked };
 
 // The life: what fails is repeated once, or the end of it.
 class Life {
@@ -92,13 +92,30 @@ class Life {
     junto_model_desc_init(&desc, sizeof(desc));
     desc.progress = Progress;
     desc.progress_user = host_;
-    if (source_ == Source::kUnmappedFile) desc.flags = JUNTO_MODEL_NO_MAP;
-    const std::string name = source_ == Source::kSplit ? "part-00001-of-00003.gguf" : "whole.gguf";
+    if (source_ == Source::kUnmappedFile || source_ == Source::kUnmappedPacked) {
+      desc.flags = JUNTO_MODEL_NO_MAP;
+    }
+    std::string name = source_ == Source::kSplit ? "part-00001-of-00003.gguf" : "whole.gguf";
+    if (source_ == Source::kPacked || source_ == Source::kUnmappedPacked) {
+      if (!Pack(desc)) return false;
+      desc.source = "whole.gguf";
+      desc.source_size = name.size();
+      name = "whole.junto";
+    }
     return Make("model_load", &model_, [&](junto_model** out, Error* now) {
       if (source_ == Source::kMemory) {
         return junto_model_load_memory(runtime_, Bytes().data(), Bytes().size(), &desc, out, now);
       }
       return junto_model_load(runtime_, name.data(), name.size(), &desc, out, now);
+    });
+  }
+
+  bool Pack(const junto_model_desc& desc) {
+    return Do("model_pack", [&](Error* now) {
+      const junto_status status =
+          junto_model_pack(runtime_, "whole.gguf", 10, "whole.junto", 11, &desc, now);
+      if (host_->HasFile("whole.junto") != (status == JUNTO_OK)) FAIL_CHECK("half a file is left");
+      return status;
     });
   }
 
@@ -268,6 +285,7 @@ void AddFiles(Host* host) {
 void FailEverywhere(FaultPoint Host::*point, Source source, junto_status failure,
                     uint64_t stride = 1) {
   Host calm;
+  calm.map_shift = source == Source::kPacked ? 0 : 1;
   AddFiles(&calm);
   Life expected(&calm, source, false);
   expected.Run();
@@ -280,6 +298,7 @@ void FailEverywhere(FaultPoint Host::*point, Source source, junto_status failure
     uint64_t n = 0;
     for (bool reached = true; reached; n += JUNTO_TEST_SANITIZED ? stride : 1) {
       Host host;
+      host.map_shift = source == Source::kPacked ? 0 : 1;
       AddFiles(&host);
       (host.*point).FailAt(n);
       Life life(&host, source, repeats);
@@ -310,22 +329,37 @@ TEST_CASE("every allocation of a split model may fail") {
 TEST_CASE("every allocation of a model in memory may fail") {
   FailEverywhere(&Host::allocations, Source::kMemory, JUNTO_E_MEMORY, 7);
 }
+TEST_CASE("every allocation of a model that is packed may fail") {
+  FailEverywhere(&Host::allocations, Source::kPacked, JUNTO_E_MEMORY, 7);
+  FailEverywhere(&Host::allocations, Source::kUnmappedPacked, JUNTO_E_MEMORY, 7);
+}
+TEST_CASE("every write may fail, and leaves no file") {
+  FailEverywhere(&Host::creates, Source::kPacked, JUNTO_E_IO);
+  FailEverywhere(&Host::writes, Source::kPacked, JUNTO_E_IO, 7);
+  FailEverywhere(&Host::finishes, Source::kPacked, JUNTO_E_IO);
+}
 TEST_CASE("every file may refuse to open") {
+  FailEverywhere(&Host::opens, Source::kPacked, JUNTO_E_IO);
   FailEverywhere(&Host::opens, Source::kFile, JUNTO_E_IO);
   FailEverywhere(&Host::opens, Source::kSplit, JUNTO_E_IO);
 }
 TEST_CASE("every read may fail") {
   FailEverywhere(&Host::reads, Source::kUnmappedFile, JUNTO_E_IO, 3);
   FailEverywhere(&Host::reads, Source::kSplit, JUNTO_E_IO);
+  FailEverywhere(&Host::reads, Source::kPacked, JUNTO_E_IO, 3);
+  FailEverywhere(&Host::reads, Source::kUnmappedPacked, JUNTO_E_IO, 3);
 }
 TEST_CASE("every mapping may fail, and is read instead") {
   FailEverywhere(&Host::maps, Source::kFile, JUNTO_OK, 3);
+  FailEverywhere(&Host::maps, Source::kPacked, JUNTO_OK, 3);
 }
 TEST_CASE("every parallel_for may fail") {
   FailEverywhere(&Host::tasks, Source::kFile, JUNTO_E_CALLBACK, 29);
+  FailEverywhere(&Host::tasks, Source::kPacked, JUNTO_E_CALLBACK, 29);
 }
 TEST_CASE("every callback may fail") {
   FailEverywhere(&Host::progress, Source::kMemory, JUNTO_E_CALLBACK);
+  FailEverywhere(&Host::progress, Source::kPacked, JUNTO_E_CALLBACK);
   FailEverywhere(&Host::stream, Source::kMemory, JUNTO_E_CALLBACK, 3);
   FailEverywhere(&Host::logits, Source::kMemory, JUNTO_E_CALLBACK, 11);
 }

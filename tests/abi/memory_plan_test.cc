@@ -15,7 +15,7 @@ using namespace test;  // NOLINT: the vocabulary of these tests
 
 constexpr junto_tag kTagOf[] = {JUNTO_TAG_OBJECT,  JUNTO_TAG_WEIGHTS,   JUNTO_TAG_KV,
                                 JUNTO_TAG_SCRATCH, JUNTO_TAG_TOKENIZER, JUNTO_TAG_LOAD_TEMP,
-                                JUNTO_TAG_THREAD,  JUNTO_TAG_EXTERNAL};
+                                JUNTO_TAG_THREAD,  JUNTO_TAG_EXTERNAL,  JUNTO_TAG_MAPPED};
 
 struct Named {
   std::string name;
@@ -59,14 +59,14 @@ TEST_CASE("a session takes what its plan says, to the byte") {
       const ModelHandle model = LoadBytes(runtime.get(), named.bytes);
       for (const junto_session_desc& desc : descs) {
         INFO(named.name << ", context " << desc.context_tokens << ", " << workers << " workers");
-        std::array<uint64_t, 8> before = {};
+        std::array<uint64_t, 9> before = {};
         for (const junto_tag tag : kTagOf) before[tag] = Current(&host, runtime, tag);
         const SessionHandle session = CreateSession(model, desc);
         for (const junto_tag tag : {JUNTO_TAG_OBJECT, JUNTO_TAG_KV, JUNTO_TAG_SCRATCH}) {
           CHECK(Current(&host, runtime, tag) - before[tag] == Plan(model, &desc, tag));
         }
         for (const junto_tag tag : {JUNTO_TAG_WEIGHTS, JUNTO_TAG_TOKENIZER, JUNTO_TAG_LOAD_TEMP,
-                                    JUNTO_TAG_THREAD, JUNTO_TAG_EXTERNAL}) {
+                                    JUNTO_TAG_THREAD, JUNTO_TAG_EXTERNAL, JUNTO_TAG_MAPPED}) {
           CHECK(Current(&host, runtime, tag) == before[tag]);
         }
       }
@@ -124,7 +124,7 @@ TEST_CASE("shapes that cannot be are refused") {
     CHECK_FAILS(junto_session_plan(model.get(), &desc, JUNTO_TAG_KV, &bytes, &err),
                 JUNTO_E_INVALID);
   }
-  for (const int tag : {-1, 8, 100, INT32_MAX}) {
+  for (const int tag : {-1, 9, 100, INT32_MAX}) {
     CHECK_FAILS(junto_session_plan(model.get(), nullptr, static_cast<junto_tag>(tag), &bytes, &err),
                 JUNTO_E_INVALID);
   }
@@ -136,7 +136,7 @@ TEST_CASE("shapes that cannot be are refused") {
   CHECK(batch == nullptr);
   CHECK(junto_runtime_memory(runtime.get(), JUNTO_TAG_INVALID, &bytes, &bytes) == JUNTO_OK);
   CHECK(bytes == host.total_peak());
-  for (const int tag : {-2, 8, INT32_MAX}) {
+  for (const int tag : {-2, 9, INT32_MAX}) {
     CHECK(junto_runtime_memory(runtime.get(), static_cast<junto_tag>(tag), &bytes, &bytes) ==
           JUNTO_E_INVALID);
   }

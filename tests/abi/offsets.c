@@ -29,7 +29,7 @@ FIELD(junto_executor, reserved, 12);
 FIELD(junto_executor, user, 16);
 FIELD(junto_executor, parallel_for, 24);
 
-SIZE(junto_io, 56);
+SIZE(junto_io, 80);
 FIELD(junto_io, struct_size, 0);
 FIELD(junto_io, flags, 4);
 FIELD(junto_io, user, 8);
@@ -38,6 +38,9 @@ FIELD(junto_io, read_at, 24);
 FIELD(junto_io, map_range, 32);
 FIELD(junto_io, unmap_range, 40);
 FIELD(junto_io, close_file, 48);
+FIELD(junto_io, create_file, 56);
+FIELD(junto_io, write_at, 64);
+FIELD(junto_io, finish_file, 72);
 
 SIZE(junto_runtime_desc, 88);
 FIELD(junto_runtime_desc, struct_size, 0);
@@ -54,11 +57,13 @@ FIELD(junto_runtime_desc, max_threads, 68);
 FIELD(junto_runtime_desc, isa_deny, 72);
 FIELD(junto_runtime_desc, memory_limit, 80);
 
-SIZE(junto_model_desc, 24);
+SIZE(junto_model_desc, 40);
 FIELD(junto_model_desc, struct_size, 0);
 FIELD(junto_model_desc, flags, 4);
 FIELD(junto_model_desc, progress, 8);
 FIELD(junto_model_desc, progress_user, 16);
+FIELD(junto_model_desc, source, 24);
+FIELD(junto_model_desc, source_size, 32);
 
 SIZE(junto_model_info, 104);
 FIELD(junto_model_info, struct_size, 0);
@@ -150,6 +155,7 @@ VALUE(JUNTO_TAG_TOKENIZER, 4);
 VALUE(JUNTO_TAG_LOAD_TEMP, 5);
 VALUE(JUNTO_TAG_THREAD, 6);
 VALUE(JUNTO_TAG_EXTERNAL, 7);
+VALUE(JUNTO_TAG_MAPPED, 8);
 
 SIZE(junto_log_level, 4);
 VALUE(JUNTO_LOG_INVALID, -1);

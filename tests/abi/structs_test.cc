@@ -59,9 +59,10 @@ struct Fixture {
   ModelHandle model;
 };
 
-// `call` takes a struct and returns a status, releasing what it made.
+// `call` takes a struct and returns a status, releasing what it made. The struct had `first` bytes
+// in its first release.
 template <class T, class F>
-void CheckTaken(T good, const F& call) {
+void CheckTaken(T good, const F& call, size_t first = sizeof(T)) {
   Error err;
   good.struct_size = sizeof(T);
   REQUIRE_OK(call(&good, &err));
@@ -76,11 +77,13 @@ void CheckTaken(T good, const F& call) {
     CHECK_FAILS(call(&wider.base, &err), JUNTO_E_UNSUPPORTED);
     wider.tail[at] = 0;
   }
-  for (const uint32_t size : {0u, 1u, 4u, static_cast<uint32_t>(sizeof(T) - 1)}) {
-    T smaller = good;
+  T smaller = good;
+  for (const uint32_t size : {0u, 1u, 4u, static_cast<uint32_t>(first - 1)}) {
     smaller.struct_size = size;
     CHECK_FAILS(call(&smaller, &err), JUNTO_E_INVALID);
   }
+  smaller.struct_size = static_cast<uint32_t>(first);
+  REQUIRE_OK(call(&smaller, &err));  // an older caller
   T flagged = good;
   flagged.flags = 0x80000000u;
   CHECK_FAILS(call(&flagged, &err), JUNTO_E_UNSUPPORTED);
@@ -106,18 +109,25 @@ TEST_CASE("structs that go in may be of another release") {
     desc.executor = executor;
     return create_runtime(&desc, err);
   });
-  CheckTaken(*fixture.host.io(), [&](const junto_io* io, Error* err) {
-    junto_runtime_desc desc = *fixture.host.desc();
-    desc.io = io;
-    return create_runtime(&desc, err);
-  });
-  CheckTaken(junto_model_desc(), [&](const junto_model_desc* desc, Error* err) {
-    junto_model* model = nullptr;
-    const junto_status status = junto_model_load_memory(
-        fixture.runtime.get(), Fixture::Bytes().data(), Fixture::Bytes().size(), desc, &model, err);
-    junto_model_release(model);
-    return status;
-  });
+  CheckTaken(
+      *fixture.host.io(),
+      [&](const junto_io* io, Error* err) {
+        junto_runtime_desc desc = *fixture.host.desc();
+        desc.io = io;
+        return create_runtime(&desc, err);
+      },
+      offsetof(junto_io, create_file));
+  CheckTaken(
+      junto_model_desc(),
+      [&](const junto_model_desc* desc, Error* err) {
+        junto_model* model = nullptr;
+        const junto_status status =
+            junto_model_load_memory(fixture.runtime.get(), Fixture::Bytes().data(),
+                                    Fixture::Bytes().size(), desc, &model, err);
+        junto_model_release(model);
+        return status;
+      },
+      offsetof(junto_model_desc, source));
   CheckTaken(SessionDesc(32, 8), [&](const junto_session_desc* desc, Error* err) {
     junto_session* created = nullptr;
     const junto_status status = junto_session_create(fixture.model.get(), desc, &created, err);

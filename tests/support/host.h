@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <random>
 #include <string>
@@ -48,7 +49,7 @@ class FaultPoint {
 class Host {
  public:
   enum class Order { kSerial, kShuffled, kThreads };
-  static constexpr int kTags = 8;
+  static constexpr int kTags = 9;
 
   Host() {
     allocator_.struct_size = sizeof(allocator_);
@@ -65,6 +66,9 @@ class Host {
     io_.map_range = MapRange;
     io_.unmap_range = UnmapRange;
     io_.close_file = CloseFile;
+    io_.create_file = CreateFile;
+    io_.write_at = WriteAt;
+    io_.finish_file = FinishFile;
     junto_runtime_desc_init(&desc_, sizeof(desc_));
     desc_.allocator = &allocator_;
     desc_.executor = &executor_;
@@ -92,17 +96,25 @@ class Host {
     desc_.log_level = level;
   }
   void AddFile(std::string name, std::vector<uint8_t> bytes) {
-    files_[std::move(name)] = std::move(bytes);
+    files_[std::move(name)] = std::make_shared<std::vector<uint8_t>>(std::move(bytes));
   }
+  bool HasFile(const std::string& name) const { return files_.count(name) != 0; }
+  const std::vector<uint8_t>& Bytes(const std::string& name) const { return *files_.at(name); }
 
   FaultPoint allocations;
   FaultPoint opens;
   FaultPoint reads;
   FaultPoint maps;
+  FaultPoint creates;
+  FaultPoint writes;
+  FaultPoint finishes;  // that would keep the file
   FaultPoint tasks;     // calls of parallel_for
   FaultPoint progress;  // these three are for the callbacks of a test
   FaultPoint stream;
   FaultPoint logits;
+
+  // Where mappings lie past a multiple of 4096.
+  uint32_t map_shift = 1;
 
   // The clock: it advances by `tick` with every look.
   std::atomic<uint64_t> now{1000};
@@ -125,6 +137,7 @@ class Host {
     if (!live_.empty()) text += std::to_string(live_.size()) + " blocks are not freed; ";
     if (handles_ != 0) text += std::to_string(handles_) + " files are open; ";
     if (mappings_ != 0) text += std::to_string(mappings_) + " mappings are left; ";
+    if (new_files_ != 0) text += std::to_string(new_files_) + " new files are unfinished; ";
     return text;
   }
 
@@ -140,7 +153,11 @@ class Host {
     junto_tag tag;
   };
   struct File {
-    const std::vector<uint8_t>* bytes;
+    std::shared_ptr<const std::vector<uint8_t>> bytes;
+  };
+  struct NewFile {
+    std::string name;
+    std::vector<uint8_t> bytes;
   };
 
   static Host* Of(void* user) { return static_cast<Host*>(user); }
@@ -243,8 +260,8 @@ class Host {
     if (host->opens.Hit()) return JUNTO_E_IO;
     const auto at = host->files_.find(std::string(name, name_size));
     if (at == host->files_.end()) return JUNTO_E_IO;
-    *file = new File{&at->second};
-    *size = at->second.size();
+    *file = new File{at->second};
+    *size = at->second->size();
     ++host->handles_;
     return JUNTO_OK;
   }
@@ -265,21 +282,49 @@ class Host {
     std::memcpy(dst, bytes.data() + offset, size);
     return JUNTO_OK;
   }
-  // A copy at an odd address, so that a byte too far or an aligned access shows.
+  static junto_status JUNTO_CALL CreateFile(void* user, const char* name, size_t name_size,
+                                            void** file) {
+    Host* host = Of(user);
+    if (host->creates.Hit()) return JUNTO_E_IO;
+    *file = new NewFile{std::string(name, name_size), {}};
+    ++host->new_files_;
+    return JUNTO_OK;
+  }
+  static junto_status JUNTO_CALL WriteAt(void* user, void* file, uint64_t offset, const void* src,
+                                         size_t size) {
+    Host* host = Of(user);
+    std::vector<uint8_t>* bytes = &static_cast<NewFile*>(file)->bytes;
+    if (host->writes.Hit()) return JUNTO_E_IO;
+    if (bytes->size() < offset + size) bytes->resize(offset + size, kCanary);
+    std::memcpy(bytes->data() + offset, src, size);
+    return JUNTO_OK;
+  }
+  static junto_status JUNTO_CALL FinishFile(void* user, void* file, uint32_t keep) {
+    Host* host = Of(user);
+    const std::unique_ptr<NewFile> made(static_cast<NewFile*>(file));
+    --host->new_files_;
+    if (keep == 0) return JUNTO_OK;
+    if (host->finishes.Hit()) return JUNTO_E_IO;
+    host->AddFile(made->name, std::move(made->bytes));
+    return JUNTO_OK;
+  }
+
+  // A copy, usually at an odd address, so that a byte too far or an aligned access shows.
   static junto_status JUNTO_CALL MapRange(void* user, void* file, uint64_t offset, size_t size,
                                           const void** p) {
     Host* host = Of(user);
     const std::vector<uint8_t>& bytes = *static_cast<File*>(file)->bytes;
     if (host->maps.Hit()) return JUNTO_E_IO;
-    auto* copy = static_cast<uint8_t*>(std::malloc(size + 1));
-    std::memcpy(copy + 1, bytes.data() + offset, size);
+    const size_t whole = (size + host->map_shift + 4095) / 4096 * 4096;
+    auto* copy = static_cast<uint8_t*>(std::aligned_alloc(4096, whole));
+    std::memcpy(copy + host->map_shift, bytes.data() + offset, size);
     ++host->mappings_;
-    *p = copy + 1;
+    *p = copy + host->map_shift;
     return JUNTO_OK;
   }
   static void JUNTO_CALL UnmapRange(void* user, void*, const void* p, size_t) {
     --Of(user)->mappings_;
-    std::free(static_cast<uint8_t*>(const_cast<void*>(p)) - 1);
+    std::free(static_cast<uint8_t*>(const_cast<void*>(p)) - Of(user)->map_shift);
   }
 
   static uint64_t JUNTO_CALL Clock(void* user) {
@@ -303,9 +348,10 @@ class Host {
   uint64_t peak_[kTags] = {};
   uint64_t total_ = 0;
   uint64_t total_peak_ = 0;
-  std::map<std::string, std::vector<uint8_t>> files_;
+  std::map<std::string, std::shared_ptr<std::vector<uint8_t>>> files_;
   std::atomic<int64_t> handles_{0};
   std::atomic<int64_t> mappings_{0};
+  std::atomic<int64_t> new_files_{0};
   std::string mistakes_;
   std::vector<std::pair<junto_log_level, std::string>> lines_;
 };

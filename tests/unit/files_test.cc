@@ -2,7 +2,10 @@
 // nothing but regular files.
 #include "c_api/os/files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,6 +76,85 @@ TEST_CASE_METHOD(Fixture, "reads give the file's bytes at any offset") {
       CHECK(got[size] == 0xEE);
     }
   }
+}
+
+TEST_CASE_METHOD(Fixture, "a new file takes its name when it is whole, and leaves nothing before") {
+  const std::string path = folder.Path("made");
+  const auto bytes = Pattern(10000);
+  const auto entries = [&] {
+    size_t count = 0;
+    DIR* dir = opendir(folder.Path("").c_str());
+    REQUIRE(dir != nullptr);
+    while (readdir(dir) != nullptr) ++count;
+    closedir(dir);
+    return count - 2;
+  };
+  for (const bool replaces : {false, true}) {
+    const std::vector<uint8_t> old = {1, 2, 3};
+    if (replaces) folder.Write("made", old);
+    Owned<NewFile> file;
+    REQUIRE(files.Create(path, &memory, &file).ok());
+    REQUIRE(file->WriteAt(6000, bytes.data() + 6000, 4000).ok());
+    REQUIRE(file->WriteAt(0, bytes.data(), 6000).ok());
+    REQUIRE(file->WriteAt(5999, bytes.data() + 5999, 2).ok());
+    REQUIRE(file->WriteAt(77, bytes.data(), 0).ok());
+    CHECK(entries() == (replaces ? 2 : 1));
+    if (replaces) CHECK(Open(path)->size() == old.size());
+    REQUIRE(file->Commit().ok());
+    file.reset();
+    CHECK(entries() == 1);
+    std::vector<uint8_t> got(bytes.size());
+    auto made = Open(path);
+    REQUIRE(made->size() == bytes.size());
+    REQUIRE(made->ReadAt(0, got.data(), got.size()).ok());
+    CHECK(got == bytes);
+  }
+  {
+    Owned<NewFile> first, second;  // two at a time do not mix
+    REQUIRE(files.Create(path, &memory, &first).ok());
+    REQUIRE(files.Create(path, &memory, &second).ok());
+    REQUIRE(first->WriteAt(0, "1", 1).ok());
+    REQUIRE(second->WriteAt(0, "22", 2).ok());
+    CHECK(entries() == 3);
+    REQUIRE(second->Commit().ok());
+  }
+  CHECK(entries() == 1);
+  CHECK(Open(path)->size() == 2);
+  CHECK(memory.total() == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "new files that cannot be") {
+  Owned<NewFile> file;
+  const Status nowhere = files.Create(folder.Path("no/such/folder"), &memory, &file);
+  CHECK(nowhere.code() == Code::kIo);
+  CHECK(nowhere.os_error() == ENOENT);
+  CHECK(files.Create(std::string_view("a\0b", 3), &memory, &file).code() == Code::kInvalid);
+  CHECK(file == nullptr);
+
+  REQUIRE(mkdir(folder.Path("taken").c_str(), 0700) == 0);
+  REQUIRE(files.Create(folder.Path("taken"), &memory, &file).ok());
+  REQUIRE(file->WriteAt(0, "1", 1).ok());
+  const Status taken = file->Commit();  // a folder has the name
+  CHECK(taken.code() == Code::kIo);
+  CHECK(taken.os_error() == EISDIR);
+  file.reset();
+  CHECK(rmdir(folder.Path("taken").c_str()) == 0);
+  CHECK(access(folder.Path("taken.0.part").c_str(), F_OK) != 0);
+
+  Owned<NewFile> full;
+  struct rlimit before;
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  struct rlimit small = before;
+  small.rlim_cur = 100000;
+  signal(SIGXFSZ, SIG_IGN);
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  REQUIRE(files.Create(folder.Path("large"), &memory, &full).ok());
+  const auto bytes = Pattern(200000);
+  const Status status = full->WriteAt(0, bytes.data(), bytes.size());
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  signal(SIGXFSZ, SIG_DFL);
+  CHECK(status.code() == Code::kIo);
+  CHECK(status.os_error() == EFBIG);
 }
 
 TEST_CASE_METHOD(Fixture, "maps give the same bytes at any offset, until unmapped") {

@@ -55,9 +55,9 @@ class CheckingAllocator final : public Allocator {
 TEST_CASE("tags equal the C ABI's, and each has a name") {
   const junto_tag tags[] = {JUNTO_TAG_OBJECT,  JUNTO_TAG_WEIGHTS,   JUNTO_TAG_KV,
                             JUNTO_TAG_SCRATCH, JUNTO_TAG_TOKENIZER, JUNTO_TAG_LOAD_TEMP,
-                            JUNTO_TAG_THREAD,  JUNTO_TAG_EXTERNAL};
-  const Tag ours[] = {Tag::kObject,    Tag::kWeights,  Tag::kKv,     Tag::kScratch,
-                      Tag::kTokenizer, Tag::kLoadTemp, Tag::kThread, Tag::kExternal};
+                            JUNTO_TAG_THREAD,  JUNTO_TAG_EXTERNAL,  JUNTO_TAG_MAPPED};
+  const Tag ours[] = {Tag::kObject,   Tag::kWeights, Tag::kKv,       Tag::kScratch, Tag::kTokenizer,
+                      Tag::kLoadTemp, Tag::kThread,  Tag::kExternal, Tag::kMapped};
   static_assert(sizeof(ours) / sizeof(ours[0]) == kTagCount, "all of them");
   for (int i = 0; i < kTagCount; ++i) {
     CHECK(static_cast<int>(ours[i]) == static_cast<int>(tags[i]));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "junto/base/checked.h"
 #include "junto/base/memory.h"
@@ -36,11 +37,67 @@ class File {
   virtual void Hint(uint64_t /*offset*/, uint64_t /*size*/, FileHint /*hint*/) {}
 };
 
+// A part of a file in place, counted as mapped, until it is destroyed.
+class Mapping {
+ public:
+  Mapping() = default;
+  // Empty where the file cannot be mapped. File and memory must outlive it.
+  Mapping(File* file, uint64_t offset, size_t size, Memory* memory)
+      : file_(file), memory_(memory), data_(file->Map(offset, size)), size_(size) {
+    if (data_ != nullptr) memory_->AddMapped(size_);
+  }
+  Mapping(Mapping&& other) noexcept { Swap(&other); }
+  Mapping& operator=(Mapping&& other) noexcept {
+    Swap(&other);
+    return *this;
+  }
+  ~Mapping() {
+    if (data_ == nullptr) return;
+    memory_->RemoveMapped(size_);
+    file_->Unmap(data_, size_);
+  }
+
+  const void* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  void Swap(Mapping* other) {
+    std::swap(file_, other->file_);
+    std::swap(memory_, other->memory_);
+    std::swap(data_, other->data_);
+    std::swap(size_, other->size_);
+  }
+
+  File* file_ = nullptr;
+  Memory* memory_ = nullptr;
+  const void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// A file in the making. It takes its name when Commit works, in one step and in place of what had
+// that name; destroyed before, it leaves nothing behind. One thread at a time.
+class NewFile {
+ public:
+  virtual ~NewFile() = default;
+
+  // Writes all of `size` bytes at `offset`; E_IO. In any order, any number of times.
+  virtual Status WriteAt(uint64_t offset, const void* src, size_t size) = 0;
+
+  // Once, after the last write. What was never written within the file is undefined.
+  virtual Status Commit() = 0;
+};
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
   // `name` is UTF-8 and only the file system interprets it. Throws OutOfMemory.
   virtual Status Open(std::string_view name, Memory* memory, Owned<File>* file) = 0;
+
+  // Begins a new file. E_UNSUPPORTED where none can be written. Throws OutOfMemory.
+  virtual Status Create(std::string_view name, Memory* /*memory*/, Owned<NewFile>* /*file*/) {
+    return Status::Make(Code::kUnsupported, "a name of %llu bytes: these files cannot be written",
+                        static_cast<unsigned long long>(name.size()));
+  }
 };
 
 // Bytes that the caller keeps alive.

@@ -27,8 +27,9 @@ enum class Tag : int32_t {
   kLoadTemp = 5,
   kThread = 6,
   kExternal = 7,  // reported, not routed: what a library took behind our back
+  kMapped = 8,    // reported, not routed: files that are mapped and used in place
 };
-constexpr int kTagCount = 8;
+constexpr int kTagCount = 9;
 const char* TagName(Tag tag);
 
 // The host's allocator. Both calls may come from any thread; `alignment` is a power of two and
@@ -81,6 +82,17 @@ class Memory {
     Raise(&peak_[Index(tag)], current_[Index(tag)].fetch_add(size) + size);
   }
 
+  // Counts bytes of a mapped file under kMapped, on all levels. They are the system's to keep or to
+  // drop, so neither the total nor the limit knows of them.
+  void AddMapped(uint64_t size) {
+    if (parent_ != nullptr) parent_->AddMapped(size);
+    Raise(&peak_[Index(Tag::kMapped)], current_[Index(Tag::kMapped)].fetch_add(size) + size);
+  }
+  void RemoveMapped(uint64_t size) {
+    if (parent_ != nullptr) parent_->RemoveMapped(size);
+    current_[Index(Tag::kMapped)].fetch_sub(size);
+  }
+
   uint64_t current(Tag tag) const { return current_[Index(tag)].load(); }
   uint64_t peak(Tag tag) const { return peak_[Index(tag)].load(); }
   uint64_t total() const { return total_.load(); }
@@ -130,8 +142,9 @@ class Memory {
 };
 
 inline const char* TagName(Tag tag) {
-  static constexpr const char* kNames[kTagCount] = {
-      "objects", "weights", "KV", "scratch", "the tokenizer", "loading", "threads", "libraries"};
+  static constexpr const char* kNames[kTagCount] = {"objects", "weights",       "KV",
+                                                    "scratch", "the tokenizer", "loading",
+                                                    "threads", "libraries",     "mapped files"};
   return kNames[static_cast<int>(tag)];
 }
 

@@ -32,11 +32,18 @@ class Gguf {
   // The same from one open file, which cannot be a part of a split model.
   static Status OpenFile(Owned<File> file, Memory* memory, Owned<Gguf>* out);
 
+  // The same from the open files of all parts, in order.
+  static Status OpenParts(Vector<Owned<File>> parts, Memory* memory, Owned<Gguf>* out);
+
+  // Open, for when the first file is open already.
+  static Status OpenFirst(Owned<File> first, FileSystem* files, std::string_view name,
+                          Memory* memory, Owned<Gguf>* out);
+
   // Empty; for Open.
   explicit Gguf(Memory* memory)
       : memory_(memory),
         metadata_(memory),
-        files_({memory, Tag::kObject}),
+        parts_({memory, Tag::kObject}),
         names_({memory, Tag::kObject}),
         tensors_({memory, Tag::kObject}),
         by_name_({memory, Tag::kObject}) {}
@@ -59,6 +66,13 @@ class Gguf {
   // Whether the file carries a tokenizer.
   bool has_vocabulary() const;
 
+  // The files, in order. The first `header_bytes` hold the metadata and the tensor table.
+  struct Part {
+    Owned<File> file;
+    uint64_t header_bytes;
+  };
+  Span<const Part> parts() const { return parts_; }
+
  private:
   static constexpr size_t kPartSuffix = 32;  // "-65536-of-65536.gguf" and a NUL fit
   static void PartSuffix(uint32_t part, uint32_t count, char* suffix);
@@ -66,11 +80,13 @@ class Gguf {
 
   Status AddFile(Owned<File> file, Metadata* metadata);
   Status AddParts(FileSystem* files, std::string_view name, uint32_t count);
+  Status AddPart(Owned<File> file, uint32_t part, uint32_t count);
+  Status CheckTotal() const;
   Status IndexTensors();
 
   Memory* memory_;
   Metadata metadata_;
-  Vector<Owned<File>> files_;
+  Vector<Part> parts_;
   Vector<Block> names_;  // of tensors, a block per file
   Vector<TensorInfo> tensors_;
   Vector<const TensorInfo*> by_name_;
@@ -152,20 +168,43 @@ inline Status Gguf::OpenFile(Owned<File> file, Memory* memory, Owned<Gguf>* out)
 
 inline Status Gguf::Open(FileSystem* files, std::string_view name, Memory* memory,
                          Owned<Gguf>* out) {
-  Owned<Gguf> model = New<Gguf>(memory, Tag::kObject, memory);
   Owned<File> file;
   JUNTO_TRY(files->Open(name, memory, &file));
-  JUNTO_TRY(model->AddFile(std::move(file), &model->metadata_));
+  return OpenFirst(std::move(file), files, name, memory, out);
+}
+
+inline Status Gguf::OpenFirst(Owned<File> first, FileSystem* files, std::string_view name,
+                              Memory* memory, Owned<Gguf>* out) {
+  Owned<Gguf> model = New<Gguf>(memory, Tag::kObject, memory);
+  JUNTO_TRY(model->AddFile(std::move(first), &model->metadata_));
   gguf::Split split;
   JUNTO_TRY(gguf::ReadSplit(model->metadata_, &split));
   if (split.part != 0) {
-    char first[kPartSuffix];
-    PartSuffix(0, split.count, first);
+    char suffix[kPartSuffix];
+    PartSuffix(0, split.count, suffix);
     return Status::Make(Code::kInvalid,
                         "part %u of %u of a split model: open its first part, '...%s'",
-                        split.part + 1, split.count, first);
+                        split.part + 1, split.count, suffix);
   }
   if (split.count > 1) JUNTO_TRY(model->AddParts(files, name, split.count));
+  JUNTO_TRY(model->IndexTensors());
+  *out = std::move(model);
+  return Status();
+}
+
+inline Status Gguf::OpenParts(Vector<Owned<File>> parts, Memory* memory, Owned<Gguf>* out) {
+  Owned<Gguf> model = New<Gguf>(memory, Tag::kObject, memory);
+  JUNTO_TRY(model->AddFile(std::move(parts[0]), &model->metadata_));
+  gguf::Split split;
+  JUNTO_TRY(gguf::ReadSplit(model->metadata_, &split));
+  const auto count = static_cast<uint32_t>(parts.size());
+  if (split.part != 0 || split.count != count) {
+    return Status::Make(Code::kFormat, "part %u of %u comes first among %u files", split.part + 1,
+                        split.count, count);
+  }
+  for (uint32_t part = 1; part < count; ++part) {
+    JUNTO_TRY(model->AddPart(std::move(parts[part]), part, count));
+  }
   JUNTO_TRY(model->IndexTensors());
   *out = std::move(model);
   return Status();
@@ -195,13 +234,13 @@ inline Status Gguf::AddFile(Owned<File> file, Metadata* metadata) {
 
   const size_t first = tensors_.size();
   names_.emplace_back();
-  JUNTO_TRY(gguf::ReadTensors(&in, counts.tensors, static_cast<uint32_t>(files_.size()), memory_,
+  JUNTO_TRY(gguf::ReadTensors(&in, counts.tensors, static_cast<uint32_t>(parts_.size()), memory_,
                               &names_.back(), &tensors_));
   const Span<TensorInfo> added(tensors_.data() + first, tensors_.size() - first);
   const uint64_t data = RoundUp<uint64_t>(in.position(), alignment);
   JUNTO_TRY(gguf::PlaceTensors(data, alignment, size, added));
   JUNTO_TRY(gguf::CheckOverlaps({added.data(), added.size()}, memory_));
-  files_.push_back(std::move(file));
+  parts_.push_back({std::move(file), in.position()});
   return Status();
 }
 
@@ -220,20 +259,27 @@ inline Status Gguf::AddParts(FileSystem* files, std::string_view name, uint32_t 
     PartSuffix(part, count, suffix);
     path.replace(path.size() - wanted.size(), wanted.size(), suffix);
     Owned<File> file;
-    Status status = files->Open(path, memory_, &file);
+    const Status status = files->Open(path, memory_, &file);
     if (!status.ok()) return PartError(part, count, status);
-    Metadata metadata(memory_);
-    status = AddFile(std::move(file), &metadata);
-    if (!status.ok()) return PartError(part, count, status);
-    gguf::Split split;
-    status = gguf::ReadSplit(metadata, &split);
-    if (!status.ok()) return PartError(part, count, status);
-    if (split.part != part || split.count != count) {
-      return PartError(part, count,
-                       Status::Make(Code::kFormat, "it says that it is part %u of %u",
-                                    split.part + 1, split.count));
-    }
+    JUNTO_TRY(AddPart(std::move(file), part, count));
   }
+  return Status();
+}
+
+// Reads the header of a part other than the first.
+inline Status Gguf::AddPart(Owned<File> file, uint32_t part, uint32_t count) {
+  Metadata metadata(memory_);
+  Status status = AddFile(std::move(file), &metadata);
+  gguf::Split split;
+  if (status.ok()) status = gguf::ReadSplit(metadata, &split);
+  if (status.ok() && (split.part != part || split.count != count)) {
+    status = Status::Make(Code::kFormat, "it says that it is part %u of %u", split.part + 1,
+                          split.count);
+  }
+  return status.ok() ? status : PartError(part, count, status);
+}
+
+inline Status Gguf::CheckTotal() const {
   uint32_t total = 0;
   const auto found = static_cast<uint32_t>(tensors_.size());
   JUNTO_TRY(metadata_.GetU32Or("split.tensors.count", found, &total));
@@ -243,6 +289,7 @@ inline Status Gguf::AddParts(FileSystem* files, std::string_view name, uint32_t 
 }
 
 inline Status Gguf::IndexTensors() {
+  if (parts_.size() > 1) JUNTO_TRY(CheckTotal());
   by_name_.reserve(tensors_.size());
   for (const TensorInfo& tensor : tensors_) by_name_.push_back(&tensor);
   std::sort(by_name_.begin(), by_name_.end(),
@@ -271,26 +318,27 @@ inline Status Gguf::Read(const TensorInfo& tensor, uint64_t offset, void* dst, s
                         static_cast<unsigned long long>(offset),
                         static_cast<unsigned long long>(tensor.bytes));
   }
-  return files_[tensor.file]->ReadAt(tensor.offset + offset, dst, size);
+  return parts_[tensor.file].file->ReadAt(tensor.offset + offset, dst, size);
 }
 
 inline const void* Gguf::Map(const TensorInfo& tensor, uint64_t offset, size_t size) const {
   if (!RangeFits(offset, size, tensor.bytes)) return nullptr;
-  return files_[tensor.file]->Map(tensor.offset + offset, size);
+  return parts_[tensor.file].file->Map(tensor.offset + offset, size);
 }
 
 inline void Gguf::Unmap(const TensorInfo& tensor, const void* p, size_t size) const {
-  files_[tensor.file]->Unmap(p, size);
+  parts_[tensor.file].file->Unmap(p, size);
 }
 
 inline void Gguf::Hint(const TensorInfo& tensor, uint64_t offset, uint64_t size,
                        FileHint hint) const {
   if (offset >= tensor.bytes) return;
-  files_[tensor.file]->Hint(tensor.offset + offset, std::min(size, tensor.bytes - offset), hint);
+  parts_[tensor.file].file->Hint(tensor.offset + offset, std::min(size, tensor.bytes - offset),
+                                 hint);
 }
 
 inline void Gguf::HintAll(FileHint hint) const {
-  for (const Owned<File>& file : files_) file->Hint(0, file->size(), hint);
+  for (const Part& part : parts_) part.file->Hint(0, part.file->size(), hint);
 }
 
 inline bool Gguf::has_vocabulary() const {

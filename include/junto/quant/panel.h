@@ -14,6 +14,9 @@
 
 namespace junto {
 
+// Packed files carry it: raise it when a byte of any panel comes to lie or to mean otherwise.
+constexpr uint32_t kPanelVersion = 1;
+
 constexpr uint32_t kPanelRows = 8;
 constexpr uint32_t kBlockColumns = 32;
 constexpr uint32_t kSuperColumns = 256;

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <utility>
 
+#include "junto/io/packed.h"
 #include "junto/model/families.h"
 #include "junto/runtime/loader.h"
+#include "junto/runtime/packer.h"
 #include "junto/runtime/pass.h"
 #include "junto/runtime/program.h"
 #include "junto/text/chat.h"
@@ -25,16 +27,17 @@ struct Services {
 struct LoadOptions {
   ModelOptions model;
   bool metadata_only = false;
-  bool widen = false;  // every matrix as F32, for tests of the rest
+  bool in_place = true;  // a packed file's bytes, where it can map them, last as long as the model
+  bool widen = false;    // every matrix as F32, for tests of the rest
   Loader::Options loader;
 };
 
 class Model {
  public:
   // Takes the opened file. Throws OutOfMemory.
-  static Status Load(Owned<Gguf> gguf, const Services& services, const LoadOptions& options,
+  static Status Load(ModelFile file, const Services& services, const LoadOptions& options,
                      Owned<Model>* out) {
-    Owned<Model> model = New<Model>(services.memory, Tag::kObject, std::move(gguf), services);
+    Owned<Model> model = New<Model>(services.memory, Tag::kObject, std::move(file), services);
     JUNTO_TRY(ReadModelSpec(*model->gguf_, options.model, &model->spec_));
     JUNTO_TRY(Tokenizer::FromGguf(*model->gguf_, services.memory, &model->tokenizer_));
     JUNTO_TRY(model->CheckVocabulary());
@@ -43,22 +46,30 @@ class Model {
     model->markup_.Detect(*model->tokenizer_, chat_template);
 
     model->weights_.layers.resize(model->spec_.layers.size());
-    Arena measure;
-    LayOutWeights(model->spec_, options.widen, &measure, &model->weights_);
-    if (!measure.ok()) {
-      return Status::Make(Code::kFormat, "weights of %zu layers exceed 2^64 bytes",
-                          model->spec_.layers.size());
+    JUNTO_TRY(model->Measure(options.widen));
+    if (model->packed_ != nullptr) {
+      JUNTO_TRY(model->CheckPacked());
+      model->MapWeights(options);
     }
-    model->weight_bytes_ = measure.used();
-    model->load_bytes_ = Loader::TemporaryBytes(model->spec_);
     if (!options.metadata_only) JUNTO_TRY(model->LoadWeights(options));
     *out = std::move(model);
     return Status();
   }
 
-  Model(Owned<Gguf> gguf, const Services& services)
+  // Writes the model as a packed file, all but the commit. E_INVALID when it came from one.
+  Status Pack(const Loader::Options& options, NewFile* file) {
+    if (packed_ != nullptr) {
+      return Status::Make(Code::kInvalid, "the model is packed already: %llu bytes of weights",
+                          static_cast<unsigned long long>(weight_bytes_));
+    }
+    Packer packer(gguf_.get(), &spec_, services_.executor, services_.memory);
+    return packer.Write(options, file);
+  }
+
+  Model(ModelFile file, const Services& services)
       : services_(services),
-        gguf_(std::move(gguf)),
+        packed_(std::move(file.packed)),
+        gguf_(std::move(file.gguf)),
         spec_(services.memory),
         markup_(services.memory),
         weights_(services.memory),
@@ -78,8 +89,11 @@ class Model {
     return {&spec_, &weights_, ropes_.data(), services_.kernels, services_.executor};
   }
 
-  uint64_t weight_bytes() const { return weight_bytes_; }  // in memory
-  uint64_t load_bytes() const { return load_bytes_; }      // of the temporary while loading
+  uint64_t weight_bytes() const { return weight_bytes_; }  // in memory, or mapped
+  uint64_t mapped_bytes() const { return mapped_ ? weight_bytes_ : 0; }
+  // Of the temporary while loading.
+  uint64_t load_bytes() const { return packed_ != nullptr ? 0 : load_size_.temporary; }
+  const Packed* packed() const { return packed_.get(); }  // nullptr for GGUF
 
   // Sums over the matrices that one token reads, the embedding row aside.
   struct Cost {
@@ -121,15 +135,89 @@ class Model {
                         tokenizer_->vocabulary_size(), spec_.vocab);
   }
 
+  // What the weights will take, and where each will lie.
+  Status Measure(bool widen) {
+    Arena arena;
+    LayoutHash layout;
+    LayOutWeights(spec_, widen, &arena, &weights_, [&](const Placement& placement) {
+      layout.Add(placement);
+      Loader::Measure(placement, &load_size_);
+    });
+    if (!arena.ok()) {
+      return Status::Make(Code::kFormat, "weights of %zu layers exceed 2^64 bytes",
+                          spec_.layers.size());
+    }
+    weight_bytes_ = arena.used();
+    layout_hash_ = layout.value();
+    return Status();
+  }
+
+  Status CheckPacked() const {
+    if (packed_->weights_bytes() == weight_bytes_ && packed_->layout_hash() == layout_hash_) {
+      return Status();
+    }
+    return Status::Make(Code::kUnsupported,
+                        "packed file of another layout: %llu bytes of weights with hash %016llx: "
+                        "pack the model again",
+                        static_cast<unsigned long long>(packed_->weights_bytes()),
+                        static_cast<unsigned long long>(packed_->layout_hash()));
+  }
+
+  // In place where the file can and kernels can read it; for a plan it is enough to have tried.
+  void MapWeights(const LoadOptions& options) {
+    if (!options.in_place || !options.loader.map) return;
+    Mapping mapping(packed_->file(), packed_->weights(), weight_bytes_, services_.memory);
+    mapped_ = mapping.data() != nullptr &&
+              reinterpret_cast<uintptr_t>(mapping.data()) % Arena::kAlignment == 0;
+    if (mapped_ && !options.metadata_only) mapping_ = std::move(mapping);
+  }
+
   Status LoadWeights(const LoadOptions& options) {
-    JUNTO_TRY(Block::Allocate(services_.memory, weight_bytes_, kExpertAlignment, Tag::kWeights,
-                              &storage_));
-    Arena arena(storage_.data(), storage_.size());
-    LayOutWeights(spec_, options.widen, &arena, &weights_);
-    Loader loader(gguf_.get(), services_.executor, options.loader);
-    JUNTO_TRY(loader.Load(spec_, services_.memory, &weights_));
+    const auto* weights = static_cast<const uint8_t*>(mapping_.data());
+    if (!mapped_) {
+      JUNTO_TRY(Block::Allocate(services_.memory, weight_bytes_, kExpertAlignment, Tag::kWeights,
+                                &storage_));
+      weights = storage_.data();
+    }
+    // Nothing writes to weights that are mapped.
+    Arena arena(const_cast<uint8_t*>(weights), weight_bytes_);
+    if (packed_ != nullptr) {
+      LayOutWeights(spec_, options.widen, &arena, &weights_, [](const Placement&) {});
+      JUNTO_TRY(ReadPacked(options.loader));
+    } else {
+      JUNTO_TRY(Transcode(options, &arena));
+    }
     JUNTO_TRY(FillRopes());
     loaded_ = true;
+    return Status();
+  }
+
+  Status Transcode(const LoadOptions& options, Arena* arena) {
+    MemorySink sink(storage_.data());
+    Loader loader(gguf_.get(), services_.executor, &sink, load_size_.total, options.loader);
+    JUNTO_TRY(loader.Prepare(load_size_.temporary, services_.memory));
+    Status status;
+    LayOutWeights(spec_, options.widen, arena, &weights_, [&](const Placement& placement) {
+      if (status.ok()) status = loader.Load(placement);
+    });
+    loader.Finish();
+    return status;
+  }
+
+  // A packed file's weights as they are; what is mapped is there already.
+  Status ReadPacked(const Loader::Options& options) {
+    uint64_t done = mapped_ ? weight_bytes_ : 0;
+    do {
+      const uint64_t size = std::min(weight_bytes_ - done, Loader::kPieceBytes);
+      if (size != 0) {
+        JUNTO_TRY(packed_->file()->ReadAt(packed_->weights() + done, storage_.data() + done, size));
+      }
+      done += size;
+      if (options.progress != nullptr) JUNTO_TRY(options.progress->Update(done, weight_bytes_));
+    } while (done < weight_bytes_);
+    if (!mapped_ && !options.keep_cache) {
+      packed_->file()->Hint(packed_->weights(), weight_bytes_, FileHint::kDone);
+    }
     return Status();
   }
 
@@ -151,16 +239,20 @@ class Model {
   }
 
   Services services_;
+  Owned<Packed> packed_;
   Owned<Gguf> gguf_;
   ModelSpec spec_;
   Owned<Tokenizer> tokenizer_;
   ChatMarkup markup_;
   ModelWeights weights_;
-  Block storage_;
+  Block storage_;    // of the weights, or
+  Mapping mapping_;  // where they are mapped
   Vector<double> frequencies_;
   Vector<RopeTable> ropes_;
   uint64_t weight_bytes_ = 0;
-  uint64_t load_bytes_ = 0;
+  uint64_t layout_hash_ = 0;
+  LoadSize load_size_;
+  bool mapped_ = false;
   bool loaded_ = false;
 };
 

@@ -1,12 +1,13 @@
 // Weights: a model's parameters in memory, in the layout kernels read.
 //
 // One function lays everything out; run over a measuring Arena it is the plan, run over a block it
-// says where each tensor goes. Loading then transcodes file rows into their places.
+// says where each tensor goes. Loading and packing follow it and put file rows in their places.
 #ifndef JUNTO_RUNTIME_WEIGHTS_H_
 #define JUNTO_RUNTIME_WEIGHTS_H_
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "junto/base/arena.h"
 #include "junto/model/spec.h"
@@ -66,16 +67,41 @@ inline uint32_t TilePanels(uint64_t panel_bytes, uint32_t panels) {
   return static_cast<uint32_t>(std::max<uint64_t>(wanted / 4 * 4, 4));
 }
 
-// Places tensors in an Arena. With `widen`, every matrix becomes F32.
+// A tensor, or one expert's rows of it, and where among the weights it lies.
+struct Placement {
+  const TensorInfo* tensor = nullptr;
+  uint64_t first_row = 0;  // of the tensor
+  uint64_t rows = 0;
+  uint64_t offset = 0;  // of the first byte, from the beginning of the weights
+  bool is_matrix = false;
+  PanelMatrix panels;  // of a matrix, without data; a vector is plain floats, row after row
+};
+
+inline uint64_t RowsOf(const TensorInfo& tensor) {
+  return tensor.dims[1] * tensor.dims[2] * tensor.dims[3];
+}
+
+// Places tensors in an Arena and calls `visit` with a Placement for each, in ascending order of
+// offset, but that the panels of up begin among those of gate. With `widen`, every matrix becomes
+// F32.
+template <class Visit>
 class WeightLayout {
  public:
-  WeightLayout(Arena* arena, bool widen) : arena_(arena), widen_(widen) {}
+  WeightLayout(Arena* arena, bool widen, Visit* visit)
+      : arena_(arena), widen_(widen), visit_(visit) {}
 
   const float* PlaceVector(const TensorInfo* tensor) {
     if (tensor == nullptr) return nullptr;
-    uint64_t count = 1;
-    for (uint64_t dim : tensor->dims) count *= dim;
-    return arena_->Take<float>(count);
+    const uint64_t count = tensor->dims[0] * RowsOf(*tensor);
+    const float* data = arena_->Take<float>(count);
+    if (arena_->ok()) {
+      Placement placement;
+      placement.tensor = tensor;
+      placement.rows = RowsOf(*tensor);
+      placement.offset = arena_->used() - count * sizeof(float);
+      (*visit_)(placement);
+    }
+    return data;
   }
 
   Matrix Describe(const MatrixRef& ref) const {
@@ -92,7 +118,10 @@ class WeightLayout {
 
   Matrix PlaceMatrix(const MatrixRef& ref) {
     Matrix matrix = Describe(ref);
-    matrix.panels.data = arena_->Take<uint8_t>(PanelCount(ref.rows) * matrix.panels.stride);
+    const uint64_t bytes = PanelCount(ref.rows) * matrix.panels.stride;
+    const uint8_t* data = arena_->Take<uint8_t>(bytes);
+    Report(ref, 0, matrix, arena_->used() - bytes);
+    matrix.panels.data = data;
     matrix.bias = PlaceVector(ref.bias);
     return matrix;
   }
@@ -107,14 +136,21 @@ class WeightLayout {
     const uint64_t pairs = PanelCount(spec.gate.rows) * pair;
     const uint64_t down = PanelCount(spec.down.rows) * ffn->down.panels.stride;
     layer->expert_stride = RoundUp(pairs + down, kExpertAlignment);
-    const uint8_t* data =
-        arena_->Take<uint8_t>(layer->expert_stride * spec.gate.count, kExpertAlignment);
+    const uint64_t bytes = layer->expert_stride * spec.gate.count;
+    const uint8_t* data = arena_->Take<uint8_t>(bytes, kExpertAlignment);
+    const uint64_t up = ffn->gate.panels.stride;
+    ffn->gate.panels.stride = ffn->up.panels.stride = pair;
+    for (uint32_t expert = 0; expert < spec.gate.count; ++expert) {
+      const uint64_t offset = arena_->used() - bytes + expert * layer->expert_stride;
+      Report(spec.gate, expert, ffn->gate, offset);
+      Report(spec.up, expert, ffn->up, offset + up);
+      Report(spec.down, expert, ffn->down, offset + pairs);
+    }
     if (data != nullptr) {
       ffn->gate.panels.data = data;
-      ffn->up.panels.data = data + ffn->gate.panels.stride;
+      ffn->up.panels.data = data + up;
       ffn->down.panels.data = data + pairs;
     }
-    ffn->gate.panels.stride = ffn->up.panels.stride = pair;
     ffn->gate.tile_panels = ffn->up.tile_panels = TilePanels(pair, PanelCount(spec.gate.rows));
     ffn->gate.bias = PlaceVector(spec.gate.bias);
     ffn->up.bias = PlaceVector(spec.up.bias);
@@ -125,13 +161,29 @@ class WeightLayout {
   }
 
  private:
+  void Report(const MatrixRef& ref, uint32_t expert, const Matrix& matrix, uint64_t offset) {
+    if (!arena_->ok()) return;
+    Placement placement;
+    placement.tensor = ref.weight;
+    placement.first_row = uint64_t{expert} * ref.rows;
+    placement.rows = ref.rows;
+    placement.offset = offset;
+    placement.is_matrix = true;
+    placement.panels = matrix.panels;
+    (*visit_)(placement);
+  }
+
   Arena* arena_;
   bool widen_;
+  Visit* visit_;
 };
 
-// Lays out the whole model; `weights->layers` already has its size.
-inline void LayOutWeights(const ModelSpec& spec, bool widen, Arena* arena, ModelWeights* weights) {
-  WeightLayout layout(arena, widen);
+// Lays out the whole model; `weights->layers` already has its size. Nothing is placed beyond an
+// arena that is too small.
+template <class Visit>
+void LayOutWeights(const ModelSpec& spec, bool widen, Arena* arena, ModelWeights* weights,
+                   Visit&& visit) {
+  WeightLayout<std::remove_reference_t<Visit>> layout(arena, widen, &visit);
   weights->embedding = layout.PlaceMatrix(spec.embedding);
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerSpec& from = spec.layers[i];
