@@ -198,9 +198,11 @@ void PrintTable(const BenchOptions& options, const OpenModel& open, const Result
       100 * result.decode_tokens_per_s / result.ceiling_tokens_per_s, result.ceiling_tokens_per_s,
       Bytes(open.info.decode_bytes).c_str());
   std::printf("          %.1f joins of the threads for each layer\n", result.joins_per_layer);
+  const uint64_t mapped = Memory(runtime, JUNTO_TAG_MAPPED).peak;
+  const std::string weights = mapped != 0 ? Bytes(mapped) + " mapped and not counted"
+                                          : Bytes(Memory(runtime, JUNTO_TAG_WEIGHTS).peak);
   std::printf("memory    %s at most: weights %s, keys and values %s, scratch %s\n",
-              Bytes(Memory(runtime).peak).c_str(),
-              Bytes(Memory(runtime, JUNTO_TAG_WEIGHTS).peak).c_str(),
+              Bytes(Memory(runtime).peak).c_str(), weights.c_str(),
               Bytes(Memory(runtime, JUNTO_TAG_KV).peak).c_str(),
               Bytes(Memory(runtime, JUNTO_TAG_SCRATCH).peak).c_str());
 }

@@ -31,7 +31,7 @@ void PrintModel(const OpenModel& open, const std::string& path) {
   Line("vocabulary", Format("%u tokens, %s, %s", info.vocab, TokenName("bos", info.bos).c_str(),
                             TokenName("eos", info.eos).c_str()));
   Line("context", Format("%u tokens at most", info.context_max));
-  Line("weights", Bytes(info.weight_bytes) + " in memory, " + Bytes(info.decode_bytes) +
+  Line("weights", Bytes(info.weight_bytes) + ", " + Bytes(info.decode_bytes) +
                       " of them read for each new token");
 }
 
@@ -58,11 +58,14 @@ void PrintPlan(const OpenModel& open, const junto_session_desc& desc) {
 
   std::printf("Memory with one session of %u tokens, %u in a pass, keys and values in %s\n",
               desc.context_tokens, desc.prefill_chunk, KvName(desc.kv_dtype));
+  // The system keeps what is mapped, or drops it and reads it again.
+  const uint64_t mapped = Plan(open, desc, JUNTO_TAG_MAPPED);
   uint64_t total = 0;
   for (const auto& part : kParts) {
     const uint64_t bytes = Plan(open, desc, part.tag);
     total += bytes;
-    Line(part.name, Bytes(bytes));
+    const bool in_place = part.tag == JUNTO_TAG_WEIGHTS && mapped != 0;
+    Line(part.name, in_place ? Bytes(mapped) + " mapped, not counted" : Bytes(bytes));
   }
   Line("together", Bytes(total));
   Line("while loading", Bytes(Plan(open, desc, JUNTO_TAG_LOAD_TEMP)) + " more, given back");

@@ -20,7 +20,8 @@ constexpr Help kAbout = {"Run mixture-of-experts language models on the CPU.",
   junto run model.gguf                              a conversation
   junto inspect model.gguf                          what it is and what memory it takes
 
-MODEL is a GGUF file; of a split model, its first file. `junto COMMAND --help` says more.)"};
+MODEL is a GGUF file, of a split model its first file, or what `junto pack` has made of it.
+`junto COMMAND --help` says more.)"};
 
 constexpr Help kRun = {"Answer a prompt, or hold a conversation.",
                        R"(Examples
@@ -65,6 +66,16 @@ constexpr Help kTokenize = {"Show text as the model reads it.",
   junto tokenize model.gguf --pieces "Hello, world"   one token and its text on each line
   junto tokenize model.gguf < text.txt)"};
 
+constexpr Help kPack = {"Make a file of a model that loads at once.",
+                        R"(Examples
+  junto pack gpt-oss-20b.gguf gpt-oss-20b.junto
+  junto run gpt-oss-20b.junto -p Hello
+  junto run gpt-oss-20b.junto -p Hello --source gpt-oss-20b.gguf    fail if it is of another
+
+FILE holds the weights as Junto lays them out in memory: it is mapped and used in place, shared by
+all processes that do. It takes as much disk as MODEL, is for this build of Junto or those that lay
+out weights likewise, and needs MODEL no more. An existing FILE is replaced when all is written.)"};
+
 [[noreturn]] void Reject(const std::string& option, const std::string& why) {
   throw CLI::ValidationError(option, why);
 }
@@ -86,15 +97,21 @@ CLI::App* AddCommand(CLI::App* app, const char* name, const Help& help) {
   return command;
 }
 
-void AddModel(CLI::App* command, ModelOptions* options) {
-  command->add_option("MODEL", options->path, "the model's GGUF file")
-      ->required()
-      ->option_text(" ");
+void AddModelFile(CLI::App* command, ModelOptions* options) {
+  command->add_option("MODEL", options->path, "the model's file")->required()->option_text(" ");
   command->add_flag("--no-map", options->no_map, "read the file instead of mapping it");
   command->add_flag("--keep-cache", options->keep_cache,
                     "leave a large file in the system's cache after loading it");
   command->add_flag("-q,--quiet", options->quiet, "nothing but the result");
   command->add_flag("-v,--verbose", options->verbose, "what the library logs, on standard error");
+}
+
+void AddModel(CLI::App* command, ModelOptions* options) {
+  AddModelFile(command, options);
+  command
+      ->add_option("--source", options->source,
+                   "fail if the packed MODEL was not made of this GGUF file")
+      ->option_text("FILE");
 }
 
 void AddCompute(CLI::App* command, ModelOptions* options) {
@@ -265,6 +282,14 @@ void AddTokenize(CLI::App* app, TokenizeOptions* options, int* status) {
   });
 }
 
+void AddPack(CLI::App* app, PackOptions* options, int* status) {
+  CLI::App* command = AddCommand(app, "pack", kPack);
+  AddModelFile(command, &options->model);
+  command->add_option("FILE", options->out, "the file to write")->required()->option_text(" ");
+  AddCompute(command, &options->model);
+  command->callback([=] { *status = Pack(*options); });
+}
+
 std::string Version() {
   const uint32_t v = junto_version();
   return "junto " + std::to_string(v >> 16) + "." + std::to_string(v >> 8 & 0xFF) + "." +
@@ -295,11 +320,13 @@ int Main(int argc, char** argv) {
   BenchOptions bench;
   InspectOptions inspect;
   TokenizeOptions tokenize;
+  PackOptions pack;
   AddRun(&app, &run, &status);
   AddLogits(&app, &logits, &status);
   AddBench(&app, &bench, &status);
   AddInspect(&app, &inspect, &status);
   AddTokenize(&app, &tokenize, &status);
+  AddPack(&app, &pack, &status);
   try {
     app.parse(argc, argv);
     return status;

@@ -13,9 +13,8 @@ void JUNTO_CALL Log(void*, junto_log_level, const char* text, size_t size) {
 
 }  // namespace
 
-OpenModel Open(const ModelOptions& options, uint32_t flags) {
+Runtime NewRuntime(const ModelOptions& options) {
   junto_error error = NewError();
-
   junto_runtime_desc services = Struct(junto_runtime_desc_init);
   services.max_threads = options.threads;
   services.memory_limit = options.memory_limit;
@@ -25,17 +24,30 @@ OpenModel Open(const ModelOptions& options, uint32_t flags) {
   }
   junto_runtime* runtime = nullptr;
   Check(junto_runtime_create(&services, &runtime, &error), error);
-  OpenModel open{Runtime(runtime), nullptr, Struct(junto_model_info_init)};
+  return Runtime(runtime);
+}
 
-  Progress progress(!options.quiet && ErrorIsTerminal());
+junto_model_desc ModelDesc(const ModelOptions& options, uint32_t flags, Progress* progress) {
   junto_model_desc desc = Struct(junto_model_desc_init);
   desc.flags = flags | (options.no_map ? JUNTO_MODEL_NO_MAP : 0) |
                (options.keep_cache ? JUNTO_MODEL_KEEP_CACHE : 0);
   desc.progress = Progress::OnProgress;
-  desc.progress_user = &progress;
+  desc.progress_user = progress;
+  if (!options.source.empty()) {
+    desc.source = options.source.data();
+    desc.source_size = options.source.size();
+  }
+  return desc;
+}
+
+OpenModel Open(const ModelOptions& options, uint32_t flags) {
+  junto_error error = NewError();
+  OpenModel open{NewRuntime(options), nullptr, Struct(junto_model_info_init)};
+  Progress progress(!options.quiet && ErrorIsTerminal());
+  const junto_model_desc desc = ModelDesc(options, flags, &progress);
   junto_model* model = nullptr;
-  junto_status status =
-      junto_model_load(runtime, options.path.data(), options.path.size(), &desc, &model, &error);
+  junto_status status = junto_model_load(open.runtime.get(), options.path.data(),
+                                         options.path.size(), &desc, &model, &error);
   open.model.reset(model);
   Check(status, error);
   Check(junto_model_get_info(model, &open.info));

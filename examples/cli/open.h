@@ -4,6 +4,7 @@
 
 #include "handles.h"
 #include "options.h"
+#include "terminal.h"
 
 namespace cli {
 
@@ -12,6 +13,11 @@ struct OpenModel {
   Model model;
   junto_model_info info;
 };
+
+Runtime NewRuntime(const ModelOptions& options);
+
+// What the options say of loading. flags: JUNTO_MODEL_*. Options and progress must outlive it.
+junto_model_desc ModelDesc(const ModelOptions& options, uint32_t flags, Progress* progress);
 
 // flags: JUNTO_MODEL_*. Shows progress on stderr where that is a terminal.
 OpenModel Open(const ModelOptions& options, uint32_t flags = 0);

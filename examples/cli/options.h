@@ -13,6 +13,7 @@ namespace cli {
 
 struct ModelOptions {
   std::string path;
+  std::string source;         // GGUF that a packed file must be of; empty = any
   uint32_t threads = 0;       // 0 = one per core
   uint64_t memory_limit = 0;  // bytes; 0 = none
   bool no_map = false;
@@ -70,12 +71,18 @@ struct TokenizeOptions {
   bool no_bos = false;
 };
 
+struct PackOptions {
+  ModelOptions model;
+  std::string out;
+};
+
 // Each returns the exit status, 0 or 1, and throws Failure.
 int Run(const RunOptions& options);
 int Logits(const LogitsOptions& options);
 int Bench(const BenchOptions& options);
 int Inspect(const InspectOptions& options);
 int Tokenize(const TokenizeOptions& options);
+int Pack(const PackOptions& options);
 
 }  // namespace cli
 

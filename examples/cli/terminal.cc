@@ -20,6 +20,10 @@ void OnInterrupt(int) {
   if (junto_session* session = interrupted.load()) junto_session_cancel(session);
 }
 
+std::atomic<bool> abandoned{false};
+
+void OnAbandon(int) { abandoned = true; }
+
 void OnSigint(void (*handler)(int), int flags) {
   struct sigaction action = {};
   action.sa_handler = handler;
@@ -51,7 +55,7 @@ Progress::~Progress() {
 
 junto_status JUNTO_CALL Progress::OnProgress(void* self, uint64_t done, uint64_t total) {
   static_cast<Progress*>(self)->Show(done, total);
-  return JUNTO_OK;
+  return abandoned ? JUNTO_E_CALLBACK : JUNTO_OK;
 }
 
 void Progress::Show(uint64_t done, uint64_t total) {
@@ -59,10 +63,16 @@ void Progress::Show(uint64_t done, uint64_t total) {
   if (!visible_ || now < next_ || total == 0) return;
   next_ = now + std::chrono::milliseconds(100);
   shown_ = true;
-  std::fprintf(stderr, "\rloading %3.0f %% of %s\033[K", 100.0 * done / total,
+  std::fprintf(stderr, "\r%s %3.0f %% of %s\033[K", doing_, 100.0 * done / total,
                Bytes(total).c_str());
   std::fflush(stderr);
 }
+
+AbandonOnInterrupt::AbandonOnInterrupt() { OnSigint(OnAbandon, SA_RESTART | SA_RESETHAND); }
+
+AbandonOnInterrupt::~AbandonOnInterrupt() { OnSigint(SIG_DFL, 0); }
+
+bool AbandonOnInterrupt::Happened() { return abandoned; }
 
 CancelOnInterrupt::CancelOnInterrupt(junto_session* session) {
   interrupted = session;

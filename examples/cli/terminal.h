@@ -19,10 +19,12 @@ std::string ReadInput();
 // Says on stderr what went wrong and what to do next.
 void Explain(const Failure& failure);
 
-// One line on stderr that is rewritten while a model loads and erased afterwards.
+// One line on stderr that is rewritten while a model loads and erased afterwards. It begins with
+// `doing`.
 class Progress {
  public:
-  explicit Progress(bool visible) : visible_(visible) {}
+  explicit Progress(bool visible, const char* doing = "loading")
+      : visible_(visible), doing_(doing) {}
   ~Progress();
   static junto_status JUNTO_CALL OnProgress(void* self, uint64_t done, uint64_t total);
 
@@ -30,8 +32,20 @@ class Progress {
   void Show(uint64_t done, uint64_t total);
 
   bool visible_;
+  const char* doing_;
   bool shown_ = false;
   std::chrono::steady_clock::time_point next_{};
+};
+
+// While this lives, Ctrl-C makes Progress abandon the work it watches, so that files in the making
+// are removed. At most one at a time, and not beside CancelOnInterrupt.
+class AbandonOnInterrupt {
+ public:
+  AbandonOnInterrupt();
+  ~AbandonOnInterrupt();
+  AbandonOnInterrupt(const AbandonOnInterrupt&) = delete;
+  AbandonOnInterrupt& operator=(const AbandonOnInterrupt&) = delete;
+  static bool Happened();
 };
 
 // While this lives, Ctrl-C cancels the session's work instead of ending the program; a second one

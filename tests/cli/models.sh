@@ -28,6 +28,17 @@ for model in llama mixtral gpt_oss gpt_oss_mxfp4; do
   same "$scratch/whole" "$scratch/single"
   silent err
 
+  # A packed file is the same model.
+  packed=$scratch/$model.junto
+  call 0 pack "$file" "$packed"
+  said err "written in"
+  for option in --keep-cache --no-map "--source=$file"; do
+    call 0 logits "$packed" --tokens $tokens --out "$scratch/packed" "$option"
+    same "$scratch/whole" "$scratch/packed"
+  done
+  call 0 inspect "$packed"
+  said out "mapped"
+
   call 0 bench "$file" -p 16 -n 4 -t 2 -r 1 --json
   lines 1
   for key in prefill_tokens_per_s decode_tokens_per_s load_s peak_bytes wall_bytes_per_s \
@@ -38,6 +49,19 @@ done
 
 call 0 bench "$data/llama.gguf" -p 16 -n 4 -t 1 -r 1
 said out "of the ceiling of"
+
+call 0 pack "$data/llama.gguf" "$scratch/mixtral.junto" -q  # replaces the one that was there
+silent err
+call 1 logits "$scratch/mixtral.junto" --source "$data/mixtral.gguf" --tokens 1 --out "$scratch/x"
+said err "stale"
+call 1 pack "$scratch/mixtral.junto" "$scratch/twice.junto"
+said err "packed already"
+call 1 pack "$data/llama.gguf" "$scratch/no/such/folder"
+said err "No such file"
+call 1 pack "$data/llama.gguf" "$scratch/small.junto" --memory-limit 100KB
+for left in "$scratch"/twice.junto "$scratch"/small.junto "$scratch"/*.part; do
+  if [ -e "$left" ]; then wrong "$left is left"; fi
+done
 
 # What these models cannot do is refused in a sentence.
 call 1 run "$data/llama.gguf" -p Hello

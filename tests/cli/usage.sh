@@ -6,7 +6,7 @@ junto=$1
 call 0 --help
 said out "junto run model.gguf"
 silent err
-for command in run logits bench inspect tokenize; do
+for command in run logits bench inspect tokenize pack; do
   said out "$command"
   call 0 "$command" --help
   said out "Examples"
