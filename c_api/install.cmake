@@ -26,5 +26,8 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/junto-config.cmake
 # Found from where it lies, so that an installed tree can be moved.
 set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 file(RELATIVE_PATH pkgconfig_to_prefix /${pkgconfig_dir} /)
+if(JUNTO_ONEDNN)
+  set(oneDNN_libraries " -ldnnl -lgomp")
+endif()
 configure_file(junto.pc.in junto.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/junto.pc DESTINATION ${pkgconfig_dir})

@@ -209,6 +209,10 @@ JUNTO_API junto_status JUNTO_CALL junto_runtime_memory(const junto_runtime* r, j
   0x4u /* gpt-oss: round YaRN's bounds as llama.cpp does, to compare */
 #define JUNTO_MODEL_KEEP_CACHE \
   0x8u /* leave a large file in the system's cache, not just its weights in memory */
+/* Prompts of models whose weights are F32, F16 or BF16 may go through oneDNN: faster, and no longer
+ * the same bits for every way of cutting a prompt. oneDNN takes some memory behind the allocator.
+ * E_UNSUPPORTED where the library was built without it. */
+#define JUNTO_MODEL_FAST 0x10u
 
 typedef junto_status(JUNTO_CALL* junto_progress_fn)(void* user, uint64_t done,
                                                     uint64_t total); /* < 0 abandons */

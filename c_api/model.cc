@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "c_api/handles.h"
+#include "c_api/onednn.h"
 
 namespace junto {
 namespace {
@@ -20,7 +21,8 @@ class Progress final : public LoadProgress {
 };
 
 constexpr uint32_t kModelFlags = JUNTO_MODEL_METADATA_ONLY | JUNTO_MODEL_NO_MAP |
-                                 JUNTO_MODEL_YARN_TRUNCATE | JUNTO_MODEL_KEEP_CACHE;
+                                 JUNTO_MODEL_YARN_TRUNCATE | JUNTO_MODEL_KEEP_CACHE |
+                                 JUNTO_MODEL_FAST;
 
 // `known` are the flags that the caller of this understands.
 Status TakeDesc(const junto_model_desc* given, uint32_t known, junto_model_desc* desc) {
@@ -68,8 +70,13 @@ Status LoadModel(junto_runtime* runtime, const junto_model_desc& desc, LoadOptio
   runtime->references.Retain();
   Status status;
   try {
+    Owned<FloatGemm> gemm;
+    if ((desc.flags & JUNTO_MODEL_FAST) != 0) {
+      status = CreateOneDnnGemm(&handle->memory, &gemm);
+      options.gemm = &gemm;
+    }
     ModelFile file;
-    status = open(&handle->memory, &file);
+    if (status.ok()) status = open(&handle->memory, &file);
     if (status.ok() && desc.source != nullptr) {
       status =
           CheckSource(runtime, {desc.source, desc.source_size}, file.packed.get(), &handle->memory);

@@ -102,6 +102,8 @@ void AddModelFile(CLI::App* command, ModelOptions* options) {
   command->add_flag("--no-map", options->no_map, "read the file instead of mapping it");
   command->add_flag("--keep-cache", options->keep_cache,
                     "leave a large file in the system's cache after loading it");
+  command->add_flag("--fast", options->fast,
+                    "oneDNN for the prompts of F32, F16 and BF16 models; bits may differ");
   command->add_flag("-q,--quiet", options->quiet, "nothing but the result");
   command->add_flag("-v,--verbose", options->verbose, "what the library logs, on standard error");
 }

@@ -30,7 +30,8 @@ Runtime NewRuntime(const ModelOptions& options) {
 junto_model_desc ModelDesc(const ModelOptions& options, uint32_t flags, Progress* progress) {
   junto_model_desc desc = Struct(junto_model_desc_init);
   desc.flags = flags | (options.no_map ? JUNTO_MODEL_NO_MAP : 0) |
-               (options.keep_cache ? JUNTO_MODEL_KEEP_CACHE : 0);
+               (options.keep_cache ? JUNTO_MODEL_KEEP_CACHE : 0) |
+               (options.fast ? JUNTO_MODEL_FAST : 0);
   desc.progress = Progress::OnProgress;
   desc.progress_user = progress;
   if (!options.source.empty()) {

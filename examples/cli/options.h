@@ -18,6 +18,7 @@ struct ModelOptions {
   uint64_t memory_limit = 0;  // bytes; 0 = none
   bool no_map = false;
   bool keep_cache = false;
+  bool fast = false;
   bool verbose = false;
   bool quiet = false;
 };

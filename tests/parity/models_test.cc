@@ -1,8 +1,10 @@
 // Tiny random models against the logits that HF transformers computes for them (tests/oracle), and
 // bit for bit against themselves however a context is cut, threaded, batched or dispatched.
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
+#include "c_api/onednn.h"
 #include "tests/support/runtime.h"
 
 namespace junto {
@@ -52,6 +54,16 @@ size_t ArgMax(const float* row, size_t n) {
   return static_cast<size_t>(std::max_element(row, row + n) - row);
 }
 
+// The largest |error| / (1 + |expected|).
+float WorstError(const std::vector<float>& found, const std::vector<float>& expected) {
+  REQUIRE(found.size() == expected.size());
+  float worst = 0.0f;
+  for (size_t i = 0; i < found.size(); ++i) {
+    worst = std::max(worst, std::abs(found[i] - expected[i]) / (1.0f + std::abs(expected[i])));
+  }
+  return worst;
+}
+
 TEST_CASE("logits equal HF transformers with float weights") {
   for (const Golden& golden : kGoldens) {
     Host host(2);
@@ -59,18 +71,56 @@ TEST_CASE("logits equal HF transformers with float weights") {
     const auto model = host.Load(PathOf(golden), OptionsOf(golden, true));
     const size_t vocab = model->spec().vocab;
     const std::vector<float> logits = test::LogitsOf(&host, *model, reference.tokens, 64);
-    REQUIRE(logits.size() == reference.logits.size());
-    float worst = 0.0f;
-    for (size_t i = 0; i < logits.size(); ++i) {
-      const float expected = reference.logits[i];
-      worst = std::max(worst, std::abs(logits[i] - expected) / (1.0f + std::abs(expected)));
-    }
+    const float worst = WorstError(logits, reference.logits);
     INFO(golden.name << ": worst " << worst);
     CHECK(worst <= 5e-5f);  // a wrong epsilon is 1e-4; the promise is 2e-4
     for (size_t row = 0; row < reference.tokens.size(); ++row) {
       INFO("row " << row);
       CHECK(ArgMax(&logits[row * vocab], vocab) == ArgMax(&reference.logits[row * vocab], vocab));
     }
+  }
+}
+
+// Lets another FloatGemm work and counts.
+class CountingGemm final : public FloatGemm {
+ public:
+  CountingGemm(Owned<FloatGemm> gemm, std::atomic<uint64_t>* rows)
+      : gemm_(std::move(gemm)), rows_(rows) {}
+  Status Prepare(uint32_t columns, uint32_t outputs) override {
+    return gemm_->Prepare(columns, outputs);
+  }
+  Status Ready(uint32_t workers, const KernelTable* kernels) override {
+    return gemm_->Ready(workers, kernels);
+  }
+  uint32_t Multiply(const MatmulArgs& args) override {
+    const uint32_t rows = gemm_->Multiply(args);
+    *rows_ += rows;
+    return rows;
+  }
+
+ private:
+  Owned<FloatGemm> gemm_;
+  std::atomic<uint64_t>* rows_;
+};
+
+TEST_CASE("logits equal HF transformers where oneDNN multiplies floats") {
+  for (const Golden& golden : kGoldens) {
+    Host host(3);
+    Owned<FloatGemm> gemm;
+    const Status status = CreateOneDnnGemm(&host.memory, &gemm);
+    if (status.code() == Code::kUnsupported) return;  // built without
+    RequireOk(status);
+    std::atomic<uint64_t> rows{0};
+    gemm = New<CountingGemm, FloatGemm>(&host.memory, Tag::kObject, std::move(gemm), &rows);
+    const Reference reference = ReadReference(&host, golden);
+    LoadOptions options = OptionsOf(golden, true);
+    options.gemm = &gemm;
+    const auto model = host.Load(PathOf(golden), options);
+    const float worst =
+        WorstError(test::LogitsOf(&host, *model, reference.tokens, 64), reference.logits);
+    INFO(golden.name << ": worst " << worst << ", rows " << rows);
+    CHECK(worst <= 5e-5f);
+    CHECK(rows > 0);
   }
 }
 

@@ -138,6 +138,9 @@ struct KernelTable {
   void (*store_kv)(const KvStoreArgs& args);
   void (*attention)(const AttentionArgs& args);
   void (*matmul)(const MatmulArgs& args);
+
+  // Some panels of a float matrix as plain f32: y [columns][8 * panel_count].
+  void (*widen_panels)(const PanelMatrix& w, uint32_t first_panel, uint32_t panel_count, float* y);
 };
 
 }  // namespace junto

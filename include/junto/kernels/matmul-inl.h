@@ -28,6 +28,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // See MatmulArgs.
 inline void Matmul(const MatmulArgs& args) { plain::Matmul(args); }
+using plain::WidenPanels;
 
 #else  // HWY_TARGET != HWY_SCALAR
 
@@ -215,6 +216,38 @@ inline void Matmul(const MatmulArgs& args) {
     case PanelFormat::kN6J:
       return MatmulQuantised<PanelFormat::kN6J>(args);
   }
+}
+
+template <PanelFormat kFormat>
+void WidenFloats(const MatmulArgs& args, float* y) {
+  const uint32_t outputs = args.panel_count * kPanelRows;
+  for (uint32_t v = 0; v < VectorCount(args); ++v) {
+    const OutputRows at = RowsOfVector(args, v);
+    const bool whole = at.first + kVectorRows <= outputs;
+    for (uint64_t k = 0; k < args.weights.columns; ++k) {
+      const VecF32 column = LoadColumn<kFormat>(at.panel, k, at.rows);
+      float* const to = y + k * outputs + at.first;
+      if (whole) {
+        hn::StoreU(column, PanelF32(), to);
+        continue;
+      }
+      float both[kVectorRows];
+      hn::StoreU(column, PanelF32(), both);
+      std::copy(both, both + HWY_MIN(kPanelRows, kVectorRows), to);
+    }
+  }
+}
+
+// See KernelTable::widen_panels.
+inline void WidenPanels(const PanelMatrix& w, uint32_t first_panel, uint32_t panel_count,
+                        float* y) {
+  MatmulArgs args = {};
+  args.weights = w;
+  args.first_panel = first_panel;
+  args.panel_count = panel_count;
+  if (w.format == PanelFormat::kF32) return WidenFloats<PanelFormat::kF32>(args, y);
+  if (w.format == PanelFormat::kF16) return WidenFloats<PanelFormat::kF16>(args, y);
+  WidenFloats<PanelFormat::kBF16>(args, y);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR

@@ -117,6 +117,18 @@ inline void Matmul(const MatmulArgs& args) {
   }
 }
 
+inline void WidenPanels(const PanelMatrix& w, uint32_t first_panel, uint32_t panel_count,
+                        float* y) {
+  const uint32_t size = transcode::FloatSize(w.format);
+  for (uint64_t k = 0; k < w.columns; ++k) {
+    for (uint32_t row = 0; row < panel_count * kPanelRows; ++row) {
+      const uint8_t* panel = w.data + (first_panel + row / kPanelRows) * w.stride;
+      const uint8_t* p = panel + (k * kPanelRows + row % kPanelRows) * size;
+      *y++ = transcode::ValueOfBits(transcode::LoadBits(p, w.format), w.format);
+    }
+  }
+}
+
 }  // namespace plain
 }  // namespace junto
 

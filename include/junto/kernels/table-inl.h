@@ -42,6 +42,7 @@ inline const KernelTable* Table() {
       StoreKv,
       Attention,
       Matmul,
+      WidenPanels,
   };
   return &kTable;
 }

@@ -30,6 +30,7 @@ struct LoadOptions {
   bool in_place = true;  // a packed file's bytes, where it can map them, last as long as the model
   bool widen = false;    // every matrix as F32, for tests of the rest
   Loader::Options loader;
+  Owned<FloatGemm>* gemm = nullptr;  // to take over, for float matrices
 };
 
 class Model {
@@ -52,6 +53,7 @@ class Model {
       model->MapWeights(options);
     }
     if (!options.metadata_only) JUNTO_TRY(model->LoadWeights(options));
+    if (options.gemm != nullptr) JUNTO_TRY(model->PrepareGemm(std::move(*options.gemm)));
     *out = std::move(model);
     return Status();
   }
@@ -86,7 +88,7 @@ class Model {
 
   // For planning it is complete even without weights.
   Engine engine() const {
-    return {&spec_, &weights_, ropes_.data(), services_.kernels, services_.executor};
+    return {&spec_, &weights_, ropes_.data(), services_.kernels, services_.executor, gemm_.get()};
   }
 
   uint64_t weight_bytes() const { return weight_bytes_; }  // in memory, or mapped
@@ -221,6 +223,23 @@ class Model {
     return Status();
   }
 
+  // Float matrices get the tiles that a FloatGemm wants, for a plan too.
+  Status PrepareGemm(Owned<FloatGemm> gemm) {
+    gemm_ = std::move(gemm);
+    for (LayerWeights& layer : weights_.layers) {
+      for (Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.ffn.gate,
+                             &layer.ffn.up, &layer.ffn.down}) {
+        const PanelMatrix& panels = matrix->panels;
+        if (IsQuantised(panels.format)) continue;
+        matrix->tile_panels = LargeTilePanels(panels.stride, PanelCount(panels.rows));
+        if (!loaded_) continue;
+        JUNTO_TRY(gemm_->Prepare(panels.columns, matrix->tile_panels * kPanelRows));
+      }
+    }
+    if (!loaded_) return Status();
+    return gemm_->Ready(services_.executor->worker_count(), services_.kernels);
+  }
+
   Status FillRopes() {
     size_t pairs = 0;
     for (const RopeSpec& rope : spec_.ropes) pairs += rope.dims / 2;
@@ -247,6 +266,7 @@ class Model {
   ModelWeights weights_;
   Block storage_;    // of the weights, or
   Mapping mapping_;  // where they are mapped
+  Owned<FloatGemm> gemm_;
   Vector<double> frequencies_;
   Vector<RopeTable> ropes_;
   uint64_t weight_bytes_ = 0;

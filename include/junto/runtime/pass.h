@@ -9,6 +9,7 @@
 
 #include "junto/base/arena.h"
 #include "junto/base/executor.h"
+#include "junto/runtime/float_gemm.h"
 #include "junto/runtime/kv_cache.h"
 #include "junto/runtime/weights.h"
 
@@ -27,6 +28,7 @@ struct Engine {
   const RopeTable* ropes = nullptr;  // one per spec->ropes
   const KernelTable* kernels = nullptr;
   Executor* executor = nullptr;
+  FloatGemm* gemm = nullptr;  // nullptr: kernels alone, and the bits that docs/numerics.md promises
 };
 
 struct PassRow {
@@ -57,7 +59,7 @@ struct ExpertSlots {
   uint32_t active_count = 0;
 };
 
-constexpr uint32_t kSlotGroup = 32;  // slots that a gate/up tile takes at a time
+constexpr uint32_t kSlotGroup = 64;  // slots that a gate/up tile takes at a time
 
 class Pass {
  public:

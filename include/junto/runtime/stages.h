@@ -26,6 +26,17 @@ inline uint32_t TileRow(const Matrix& matrix, uint32_t tile) {
   return tile * matrix.tile_panels * kPanelRows;
 }
 
+// Leaves out the first rows, which are done.
+inline void SkipRows(MatmulArgs* args, uint32_t rows) {
+  args->count -= rows;
+  args->y += rows * args->y_stride;
+  if (args->x_rows != nullptr) {
+    args->x_rows += rows;
+  } else {
+    args->x = static_cast<const float*>(args->x) + rows * args->x_stride;
+  }
+}
+
 // y rows = matrix x rows + bias, for the output rows of one tile; y begins at the tile's first.
 inline void RunMatrixTile(const Pass& pass, const Matrix& matrix, uint32_t tile,
                           const Activations& x, uint64_t first_row, const uint32_t* x_rows,
@@ -47,6 +58,8 @@ inline void RunMatrixTile(const Pass& pass, const Matrix& matrix, uint32_t tile,
   args.count = count;
   args.y = y;
   args.y_stride = y_stride;
+  if (pass.engine().gemm != nullptr && !IsQuantised(matrix))
+    SkipRows(&args, pass.engine().gemm->Multiply(args));
   pass.engine().kernels->matmul(args);
 }
 

@@ -61,10 +61,16 @@ constexpr uint64_t kExpertAlignment = 4096;  // so that an expert is one aligned
 
 // Panels per tile: about 64 KiB of weights, in groups of 4 so that a tile of gate rows is a whole
 // number of activation blocks, and at least 16 tiles where the matrix is large enough.
-inline uint32_t TilePanels(uint64_t panel_bytes, uint32_t panels) {
-  const uint64_t by_size = 65536 / std::max<uint64_t>(panel_bytes, 1);
-  const uint64_t wanted = std::min<uint64_t>(by_size, panels / 16);
+inline uint32_t TilePanels(uint64_t panel_bytes, uint32_t panels, uint64_t bytes = 65536,
+                           uint32_t tiles = 16) {
+  const uint64_t by_size = bytes / std::max<uint64_t>(panel_bytes, 1);
+  const uint64_t wanted = std::min<uint64_t>(by_size, panels / tiles);
   return static_cast<uint32_t>(std::max<uint64_t>(wanted / 4 * 4, 4));
+}
+
+// The same for a FloatGemm, which has more to set up for each.
+inline uint32_t LargeTilePanels(uint64_t panel_bytes, uint32_t panels) {
+  return TilePanels(panel_bytes, panels, 8 * 65536, 4);
 }
 
 // A tensor, or one expert's rows of it, and where among the weights it lies.
