@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what Junto needs, from the packages of Debian 12, Ubuntu 23.04 and later:
-#   third_party/install.sh [build] [tests] [bench] [npm]      build alone when nothing is named
+#   third_party/install.sh [build] [tests] [bench] [npm] [cross]   build alone when none is named
 # Nothing is fetched when all of it is there already.
 set -eu
 
@@ -10,6 +10,7 @@ tests="catch2 libeigen3-dev nlohmann-json3-dev clang-14 libclang-rt-14-dev clang
   ccache libdnnl-dev"
 bench="libbenchmark-dev libdnnl-dev python3 python3-venv"
 npm="npm"  # large where Node.js comes from Debian, and needed by bench/peers.sh alone
+cross="g++-aarch64-linux-gnu qemu-user libhwy-dev:arm64 libpcre2-dev:arm64 libutf8proc-dev:arm64"
 
 fail() {
   printf 'install.sh: %s\n' "$*" >&2
@@ -23,7 +24,8 @@ for set in "${@:-build}"; do
     tests) wanted="$wanted $tests" ;;
     bench) wanted="$wanted $bench" ;;
     npm) wanted="$wanted $npm" ;;
-    *) fail "no set of packages is called '$set': build, tests, bench and npm are" ;;
+    cross) wanted="$wanted $cross" ;;
+    *) fail "no set of packages is called '$set': build, tests, bench, npm and cross are" ;;
   esac
 done
 
@@ -56,6 +58,9 @@ apt() {
 }
 
 echo "installing:$missing"
+case $missing in
+  *:arm64*) $as_root dpkg --add-architecture arm64 ;;  # Debian has all its packages for it
+esac
 for attempt in 1 2 3; do
   # shellcheck disable=SC2086 # a list of words
   if apt update && apt install --no-install-recommends $missing; then exit 0; fi

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "c_api/dispatch.h"
+#include "tests/support/bits.h"
 
 namespace junto {
 
@@ -20,7 +21,7 @@ void OnEveryTarget(Check check) {
 }
 
 // `run` takes a table and returns a vector of plain values; all targets with fma must agree on it
-// to the bit.
+// to the bit, and so must other machines.
 template <class Run>
 void RequireSameBits(Run run) {
   using Result = std::decay_t<decltype(run(*SupportedKernels()[0]))>;
@@ -34,6 +35,7 @@ void RequireSameBits(Run run) {
     if (by == nullptr) {
       expected = found;
       by = table->target;
+      test::Bits::OfThisProgram().Add(found);
       continue;
     }
     INFO(table->target << " against " << by);
