@@ -38,15 +38,21 @@ def parse():
     return parser.parse_args()
 
 
+def call(command):
+    if subprocess.run(command, stdout=sys.stderr, cwd=ROOT).returncode != 0:
+        raise SystemExit(f"peers.sh: failed: {' '.join(map(str, command))}")
+
+
 def prepare(options):
     """Builds and obtains what was not named."""
     if not options.models:
-        subprocess.run([ROOT / "third_party/smollm2.sh"], check=True, stdout=sys.stderr)
+        call([ROOT / "third_party/smollm2.sh"])
         options.models = [str(SMALL_MODEL)]
     if not Path(options.junto).exists():
-        for command in ([ROOT / "third_party/install.sh", "build"], ["cmake", "--preset", "release"],
+        for command in ([ROOT / "third_party/install.sh", "build"],
+                        ["cmake", "--preset", "release", "-DJUNTO_BUILD_TESTS=OFF"],
                         ["cmake", "--build", "--preset", "release", "--target", "junto_cli"]):
-            subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT)
+            call(command)
 
 
 def run(command):
