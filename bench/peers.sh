@@ -35,8 +35,13 @@ fetch_binary() {
 build_source() {
   "$root/third_party/install.sh" build bench >&2
   say "building $source $source_version, which takes a while"
+  # Its AMX code, as gcc 12 compiles it, stops with an illegal instruction.
+  flags=
+  [ "$(uname -m)" != x86_64 ] || flags="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
   python3 -m venv "$cache/venv"
-  "$cache/venv/bin/python3" -m pip install --quiet "$source==$source_version"
+  CMAKE_ARGS="-DCMAKE_C_FLAGS='$flags' -DCMAKE_CXX_FLAGS='$flags'" \
+    "$cache/venv/bin/python3" -m pip install --quiet --no-cache-dir \
+      "$source==$source_version"
   touch "$cache/venv/complete"
 }
 
