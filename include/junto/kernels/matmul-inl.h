@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "junto/kernels/dot-inl.h"
 #include "junto/kernels/kernels.h"
@@ -85,6 +86,7 @@ HWY_INLINE const T* InputRow(const MatmulArgs& args, uint32_t i) {
 // Input rows that share one reading of the weights. Each is a cache line per block, and with its
 // sums another, so that what a block touches fits the first level of cache.
 constexpr uint32_t kRowChunk = 64;
+constexpr uint32_t kPrefetchBlocks = 4;  // of each of these rows, ahead
 
 // sum + block * x, as docs/numerics.md defines it.
 template <class Reader>
@@ -123,6 +125,8 @@ void MatmulQuantised(const MatmulArgs& args) {
       for (uint64_t b = 0; b < blocks; ++b) {
         block.Read(b);
         for (uint32_t t = 0; t < count; ++t) {
+          // Rows are too far apart for the hardware to see a pattern.
+          hwy::Prefetch(x[t] + b + kPrefetchBlocks);
           hn::Store(AddBlock(block, x[t][b], hn::Load(df, sums[t])), df, sums[t]);
         }
       }

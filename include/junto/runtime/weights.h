@@ -59,9 +59,10 @@ struct ModelWeights {
 
 constexpr uint64_t kExpertAlignment = 4096;  // so that an expert is one aligned read
 
-// Panels per tile: about 64 KiB of weights, in groups of 4 so that a tile of gate rows is a whole
-// number of activation blocks, and at least 16 tiles where the matrix is large enough.
-inline uint32_t TilePanels(uint64_t panel_bytes, uint32_t panels, uint64_t bytes = 65536,
+// Panels per tile: about 256 KiB of weights, in groups of 4 so that a tile of gate rows is a whole
+// number of activation blocks, and at least 16 tiles where the matrix is large enough. The rows of
+// a long prompt are read once for each tile, from far away.
+inline uint32_t TilePanels(uint64_t panel_bytes, uint32_t panels, uint64_t bytes = 256 << 10,
                            uint32_t tiles = 16) {
   const uint64_t by_size = bytes / std::max<uint64_t>(panel_bytes, 1);
   const uint64_t wanted = std::min<uint64_t>(by_size, panels / tiles);
@@ -70,7 +71,7 @@ inline uint32_t TilePanels(uint64_t panel_bytes, uint32_t panels, uint64_t bytes
 
 // The same for a FloatGemm, which has more to set up for each.
 inline uint32_t LargeTilePanels(uint64_t panel_bytes, uint32_t panels) {
-  return TilePanels(panel_bytes, panels, 8 * 65536, 4);
+  return TilePanels(panel_bytes, panels, 512 << 10, 4);
 }
 
 // A tensor, or one expert's rows of it, and where among the weights it lies.
