@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "c_api/dispatch.h"
+#include "c_api/onednn.h"
 #include "c_api/os/memory.h"
 #include "cli/peak.h"
 #include "cli/wall.h"
 #include "junto/quant/pack.h"
+#include "junto/runtime/weights.h"
 
 namespace junto {
 namespace {
@@ -222,6 +224,33 @@ void Matmul(benchmark::State& state, const NamedFormat& format, uint32_t rows) {
   state.SetItemsProcessed(items);
 }
 
+// The same through oneDNN, with the tiles of a model that was loaded to be fast.
+void OneDnnMatmul(benchmark::State& state, const NamedFormat& format, uint32_t rows) {
+  const Weights weights(format, 0);
+  Operands operands(weights.matrix, rows);
+  const uint32_t panels = operands.args.panel_count;
+  const uint32_t tile = LargeTilePanels(weights.matrix.stride, panels);
+  Memory memory(SystemAllocator(), 0);
+  Owned<FloatGemm> gemm;
+  Status status = CreateOneDnnGemm(&memory, &gemm);
+  if (status.ok()) status = gemm->Prepare(weights.matrix.columns, tile * kPanelRows);
+  if (status.ok()) status = gemm->Ready(1, &Kernels());
+  if (!status.ok()) return state.SkipWithError(status.message());
+  for (auto _ : state) {
+    for (uint32_t first = 0; first < panels; first += tile) {
+      MatmulArgs args = operands.args;
+      args.first_panel = first;
+      args.panel_count = std::min(tile, panels - first);
+      args.y += first * kPanelRows;
+      benchmark::DoNotOptimize(gemm->Multiply(args));  // the last tile may be too small for it
+    }
+  }
+  const int64_t items = state.iterations() * rows * weights.matrix.rows * weights.matrix.columns;
+  state.counters["of_peak"] = benchmark::Counter(
+      static_cast<double>(items) / ComputeCeiling(format.format), benchmark::Counter::kIsRate);
+  state.SetItemsProcessed(items);
+}
+
 // One row of a layer with 64 query heads and 8 key/value heads of 64, all of whose keys are
 // visible.
 void Attention(benchmark::State& state, KvType type, uint32_t keys) {
@@ -279,6 +308,11 @@ void Register() {
       const std::string name = "matmul" + std::to_string(rows) + "/" + format.name;
       benchmark::RegisterBenchmark(name.c_str(), Matmul, format, rows);
     }
+  }
+  for (const NamedFormat& format : kFormats) {
+    if (IsQuantised(format.format)) continue;
+    const std::string name = std::string("onednn512/") + format.name;
+    benchmark::RegisterBenchmark(name.c_str(), OneDnnMatmul, format, 512u);
   }
   benchmark::RegisterBenchmark("attention4096/F32", Attention, KvType::kF32, 4096u);
   benchmark::RegisterBenchmark("attention4096/F16", Attention, KvType::kF16, 4096u);

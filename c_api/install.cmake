@@ -19,6 +19,7 @@ write_basic_package_version_file(junto-config-version.cmake COMPATIBILITY SameMi
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/junto-config.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/junto-config-version.cmake
   ${PROJECT_SOURCE_DIR}/third_party/FindHighway.cmake
+  ${PROJECT_SOURCE_DIR}/third_party/FindoneDNN.cmake
   ${PROJECT_SOURCE_DIR}/third_party/FindPCRE2.cmake
   ${PROJECT_SOURCE_DIR}/third_party/Findutf8proc.cmake
   DESTINATION ${package_dir})
