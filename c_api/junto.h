@@ -139,7 +139,8 @@ typedef struct junto_executor {
 } junto_executor;
 
 /* read_at is positional, reads all of size or fails, and may run on many threads at once. A mapping
- * may start at any address. Names are opaque keys that only open_file interprets. */
+ * may start at any address; that of a packed file is all of it, is read by every thread that works,
+ * and ends, with unmap_range and then close_file, with the model. Names are opaque keys that only open_file interprets. */
 typedef struct junto_io {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
@@ -204,14 +205,16 @@ JUNTO_API junto_status JUNTO_CALL junto_runtime_memory(const junto_runtime* r, j
 
 /* ---- models -----------------------------------------------------------------------------------*/
 #define JUNTO_MODEL_METADATA_ONLY 0x1u /* tokenizer, info and plan without weights: no sessions */
-#define JUNTO_MODEL_NO_MAP 0x2u        /* read files, never map them */
+#define JUNTO_MODEL_NO_MAP 0x2u        /* read files, never map them: for files that others may cut or
+                                        * change meanwhile, which ends a process that maps them */
 #define JUNTO_MODEL_YARN_TRUNCATE \
   0x4u /* gpt-oss: round YaRN's bounds as llama.cpp does, to compare */
 #define JUNTO_MODEL_KEEP_CACHE \
   0x8u /* leave a large file in the system's cache, not just its weights in memory */
-/* Prompts of models whose weights are F32, F16 or BF16 may go through oneDNN: faster, and no longer
- * the same bits for every way of cutting a prompt. oneDNN takes some memory behind the allocator.
- * E_UNSUPPORTED where the library was built without it. */
+/* Prompts of models whose weights are F32, F16 or BF16 may go through oneDNN, with results that are
+ * as close but no longer the same bits always: they vary with how a prompt is cut and what else
+ * runs. Buffers of OBJECT that no plan counts, and some memory behind the allocator, which EXTERNAL
+ * does not count either. E_UNSUPPORTED where the library was built without it. */
 #define JUNTO_MODEL_FAST 0x10u
 
 typedef junto_status(JUNTO_CALL* junto_progress_fn)(void* user, uint64_t done,

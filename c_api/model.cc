@@ -189,6 +189,18 @@ Status Detokenize(const Model& model, Span<const junto_token> tokens, bool speci
   return Status();
 }
 
+// A packed file may take the place of another or of nothing, never of a model, whatever its name.
+Status CheckReplaceable(junto_runtime* runtime, std::string_view name) {
+  Owned<File> file;
+  if (!runtime->files->Open(name, &runtime->memory, &file).ok()) return Status();
+  bool is_packed = false;
+  JUNTO_TRY(Packed::Recognise(file.get(), &is_packed));
+  if (is_packed || file->size() == 0) return Status();
+  return Status::Make(Code::kInvalid,
+                      "a file of %llu bytes has that name already, and is no packed file",
+                      static_cast<unsigned long long>(file->size()));
+}
+
 }  // namespace
 
 void Release(junto_model* model) {
@@ -259,6 +271,7 @@ junto_status junto_model_pack(junto_runtime* r, const char* name, size_t name_si
       return Status::Make(Code::kUnsupported, "a source of %zu bytes: only loading takes one",
                           taken.source_size);
     }
+    JUNTO_TRY(CheckReplaceable(r, to));
     junto_model* model = nullptr;
     JUNTO_TRY(LoadNamed(r, from, taken, true, &model));
     const std::unique_ptr<junto_model, void (*)(junto_model*)> released(

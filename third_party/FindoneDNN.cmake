@@ -10,7 +10,7 @@ foreach(header oneapi/dnnl/dnnl_version.h dnnl_version.h)
 endforeach()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(oneDNN REQUIRED_VARS oneDNN_LIBRARY oneDNN_INCLUDE_DIR
-  VERSION_VAR oneDNN_VERSION)
+  VERSION_VAR oneDNN_VERSION HANDLE_VERSION_RANGE)
 if(oneDNN_FOUND AND NOT TARGET oneDNN::oneDNN)
   add_library(oneDNN::oneDNN UNKNOWN IMPORTED)
   set_target_properties(oneDNN::oneDNN PROPERTIES IMPORTED_LOCATION ${oneDNN_LIBRARY}

@@ -283,7 +283,7 @@ void AddFiles(Host* host) {
 // Lets call n of `point` fail, for every n that a life makes; under a sanitizer, which is twenty
 // times slower, for every `stride`-th. `failure` OK: nobody notices.
 void FailEverywhere(FaultPoint Host::*point, Source source, junto_status failure,
-                    uint64_t stride = 1) {
+                    uint64_t stride = 1, uint64_t harmless = UINT64_MAX) {
   Host calm;
   calm.map_shift = source == Source::kPacked ? 0 : 1;
   AddFiles(&calm);
@@ -306,7 +306,7 @@ void FailEverywhere(FaultPoint Host::*point, Source source, junto_status failure
       reached = (host.*point).reached();
       INFO("call " << n << ": " << life.failed_call << ": " << life.err.text());
       REQUIRE(host.Faults() == "");
-      REQUIRE(life.failure == (reached ? failure : JUNTO_OK));
+      REQUIRE(life.failure == (reached && n != harmless ? failure : JUNTO_OK));
       if (life.failure != JUNTO_OK) REQUIRE(life.err.IsLine());
       REQUIRE(life.finished == (repeats || life.failure == JUNTO_OK));
       if (!life.finished) continue;
@@ -339,7 +339,8 @@ TEST_CASE("every write may fail, and leaves no file") {
   FailEverywhere(&Host::finishes, Source::kPacked, JUNTO_E_IO);
 }
 TEST_CASE("every file may refuse to open") {
-  FailEverywhere(&Host::opens, Source::kPacked, JUNTO_E_IO);
+  // The first asks whether a model has the new file's name; no file has it if it does not open.
+  FailEverywhere(&Host::opens, Source::kPacked, JUNTO_E_IO, 1, 0);
   FailEverywhere(&Host::opens, Source::kFile, JUNTO_E_IO);
   FailEverywhere(&Host::opens, Source::kSplit, JUNTO_E_IO);
 }

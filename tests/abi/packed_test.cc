@@ -492,6 +492,7 @@ TEST_CASE("packing refuses what it cannot do, and leaves no file") {
   CHECK_FAILS(Pack(runtime.get(), "nan.gguf", "out", &err), JUNTO_E_FORMAT);
   CHECK(err.text() == "tensor 'blk.1.ffn_up.weight': row 1 is not finite at column 29");
   CHECK_FAILS(Pack(runtime.get(), "model.gguf", "model.gguf", &err), JUNTO_E_INVALID);
+  CHECK_FAILS(Pack(runtime.get(), "model.gguf", "nan.gguf", &err), JUNTO_E_INVALID);  // a model
   CHECK_FAILS(Pack(runtime.get(), "model.gguf", "\xFF", &err), JUNTO_E_INVALID);
   CHECK_FAILS(Pack(runtime.get(), "\xFF", "out", &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_model_pack(nullptr, "a", 1, "b", 1, nullptr, &err), JUNTO_E_INVALID);

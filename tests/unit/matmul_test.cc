@@ -245,5 +245,32 @@ TEST_CASE("extreme codes stay exact: nothing saturates at the 16-bit bounds") {
   }
 }
 
+TEST_CASE("rounding activations costs a product less than 1e-4 of its power") {
+  const uint32_t kRows = 16;
+  const uint32_t kOutputs = 24;
+  const KernelTable& kernels = *SupportedKernels()[0];
+  for (const SourceFormat& source : kSourceFormats) {
+    if (!IsQuantised(source.panel)) continue;
+    const RandomMatrix w(source, kOutputs, 512, 7);
+    const Input x(kernels, kRows, 512, 8);
+    std::vector<float> y;
+    kernels.matmul(Arguments(w, x, kRows, &y));
+    double error = 0.0;
+    double power = 0.0;
+    for (uint32_t i = 0; i < kRows; ++i) {
+      for (uint32_t r = 0; r < kOutputs; ++r) {
+        double exact = 0.0;
+        for (uint32_t k = 0; k < 512; ++k) {
+          exact += double{x.floats[i * 512 + k]} * w.values[r * 512 + k];
+        }
+        error += std::pow(y[i * kOutputs + r] - exact, 2);
+        power += exact * exact;
+      }
+    }
+    INFO(FindBlockType(static_cast<uint32_t>(source.type))->name << ": NMSE " << error / power);
+    CHECK(error / power <= 1e-4);
+  }
+}
+
 }  // namespace
 }  // namespace junto

@@ -32,8 +32,9 @@ class Gguf {
   // The same from one open file, which cannot be a part of a split model.
   static Status OpenFile(Owned<File> file, Memory* memory, Owned<Gguf>* out);
 
-  // The same from the open files of all parts, in order.
-  static Status OpenParts(Vector<Owned<File>> parts, Memory* memory, Owned<Gguf>* out);
+  // The same from all parts, in order, whose headers have the given sizes.
+  struct Part;
+  static Status OpenParts(Vector<Part> parts, Memory* memory, Owned<Gguf>* out);
 
   // Open, for when the first file is open already.
   static Status OpenFirst(Owned<File> first, FileSystem* files, std::string_view name,
@@ -78,9 +79,12 @@ class Gguf {
   static void PartSuffix(uint32_t part, uint32_t count, char* suffix);
   static Status PartError(uint32_t part, uint32_t count, const Status& status);
 
-  Status AddFile(Owned<File> file, Metadata* metadata);
+  // A header larger than this is not a header.
+  static constexpr uint64_t kMaxHeader = uint64_t{1} << 30;
+
+  Status AddFile(Owned<File> file, Metadata* metadata, uint64_t max_header = kMaxHeader);
   Status AddParts(FileSystem* files, std::string_view name, uint32_t count);
-  Status AddPart(Owned<File> file, uint32_t part, uint32_t count);
+  Status AddPart(Owned<File> file, uint32_t part, uint32_t count, uint64_t max_header = kMaxHeader);
   Status CheckTotal() const;
   Status IndexTensors();
 
@@ -94,8 +98,6 @@ class Gguf {
 
 namespace gguf {
 
-// A header larger than this is not a header.
-constexpr uint64_t kMaxHeader = uint64_t{1} << 30;
 constexpr uint32_t kMaxAlignment = uint32_t{1} << 20;
 
 // The fixed part of the header: what follows, and how much of it.
@@ -192,9 +194,9 @@ inline Status Gguf::OpenFirst(Owned<File> first, FileSystem* files, std::string_
   return Status();
 }
 
-inline Status Gguf::OpenParts(Vector<Owned<File>> parts, Memory* memory, Owned<Gguf>* out) {
+inline Status Gguf::OpenParts(Vector<Part> parts, Memory* memory, Owned<Gguf>* out) {
   Owned<Gguf> model = New<Gguf>(memory, Tag::kObject, memory);
-  JUNTO_TRY(model->AddFile(std::move(parts[0]), &model->metadata_));
+  JUNTO_TRY(model->AddFile(std::move(parts[0].file), &model->metadata_, parts[0].header_bytes));
   gguf::Split split;
   JUNTO_TRY(gguf::ReadSplit(model->metadata_, &split));
   const auto count = static_cast<uint32_t>(parts.size());
@@ -203,7 +205,13 @@ inline Status Gguf::OpenParts(Vector<Owned<File>> parts, Memory* memory, Owned<G
                         split.count, count);
   }
   for (uint32_t part = 1; part < count; ++part) {
-    JUNTO_TRY(model->AddPart(std::move(parts[part]), part, count));
+    JUNTO_TRY(model->AddPart(std::move(parts[part].file), part, count, parts[part].header_bytes));
+  }
+  for (uint32_t part = 0; part < count; ++part) {
+    if (model->parts_[part].header_bytes == parts[part].header_bytes) continue;
+    return Status::Make(Code::kFormat, "part %u has a header of %llu bytes, %llu expected", part,
+                        static_cast<unsigned long long>(model->parts_[part].header_bytes),
+                        static_cast<unsigned long long>(parts[part].header_bytes));
   }
   JUNTO_TRY(model->IndexTensors());
   *out = std::move(model);
@@ -222,10 +230,10 @@ inline Status Gguf::PartError(uint32_t part, uint32_t count, const Status& statu
 }
 
 // Reads one file's header into this model, and its pairs into `metadata`.
-inline Status Gguf::AddFile(Owned<File> file, Metadata* metadata) {
+inline Status Gguf::AddFile(Owned<File> file, Metadata* metadata, uint64_t max_header) {
   const uint64_t size = file->size();
   ByteCursor in;
-  JUNTO_TRY(ByteCursor::Create(file.get(), std::min(size, gguf::kMaxHeader), memory_, &in));
+  JUNTO_TRY(ByteCursor::Create(file.get(), std::min({size, max_header, kMaxHeader}), memory_, &in));
   gguf::Counts counts;
   JUNTO_TRY(gguf::ReadCounts(&in, &counts));
   JUNTO_TRY(gguf::PairReader(&in, counts.pairs, memory_).ReadAll(metadata));
@@ -267,9 +275,9 @@ inline Status Gguf::AddParts(FileSystem* files, std::string_view name, uint32_t 
 }
 
 // Reads the header of a part other than the first.
-inline Status Gguf::AddPart(Owned<File> file, uint32_t part, uint32_t count) {
+inline Status Gguf::AddPart(Owned<File> file, uint32_t part, uint32_t count, uint64_t max_header) {
   Metadata metadata(memory_);
-  Status status = AddFile(std::move(file), &metadata);
+  Status status = AddFile(std::move(file), &metadata, max_header);
   gguf::Split split;
   if (status.ok()) status = gguf::ReadSplit(metadata, &split);
   if (status.ok() && (split.part != part || split.count != count)) {

@@ -232,7 +232,7 @@ class Packed {
     const uint64_t end = header_.directory + header_.directory_bytes;
     uint64_t record_at = header_.directory;
     uint64_t header_at = record_at + uint64_t{header_.parts} * sizeof(packed::PartRecord);
-    Vector<Owned<File>> parts({memory, Tag::kLoadTemp});
+    Vector<Gguf::Part> parts({memory, Tag::kLoadTemp});
     parts.reserve(header_.parts);
     for (uint32_t part = 0; part < header_.parts; ++part) {
       packed::PartRecord record;
@@ -246,7 +246,8 @@ class Packed {
                             Wide(record.header_bytes), Wide(left));
       }
       parts.push_back(
-          New<packed::PartFile, File>(memory, Tag::kObject, file_.get(), header_at, record));
+          {New<packed::PartFile, File>(memory, Tag::kObject, file_.get(), header_at, record),
+           record.header_bytes});
       record_at += sizeof(record);
       header_at += record.header_bytes;
     }

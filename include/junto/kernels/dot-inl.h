@@ -132,6 +132,7 @@ template <int kMax>
 HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x, int part,
                         VecI32 sum) {
   constexpr int kTogether = HWY_MIN(PairHeadroom(kMax), 4);  // products summed in 16 bits
+  static_assert(4 % kTogether == 0, "columns are taken in equal steps");
   const VecI16 factors = hn::BitCast(PanelI16(), BroadcastWord(x.sub_scale + 2 * part));
   for (int i = 0; i < 4; i += kTogether) {
     VecI16 pairs = hn::Zero(PanelI16());

@@ -44,6 +44,15 @@ constexpr int CodeBias(const PanelTraits& traits, CodeTable table) {
   return table == CodeTable::kMxfp4 ? 12 : table == CodeTable::kQ40 ? 8 : 0;
 }
 
+constexpr bool TableFits(CodeTable table) {
+  const int bias = CodeBias({Codes::kTable4, false, false, false, 0}, table);
+  for (const int8_t value : kCodeTables[static_cast<int>(table)]) {
+    if (value + bias < 0 || value + bias > MaxCode(Codes::kTable4, table)) return false;
+  }
+  return true;
+}
+static_assert(TableFits(CodeTable::kMxfp4) && TableFits(CodeTable::kQ40), "unsigned, and bounded");
+
 // The largest magnitude of a block's integer.
 constexpr int64_t DotBound(int code) {
   return int64_t{kBlockColumns} * code * kActivationMax * kSubScaleMax;

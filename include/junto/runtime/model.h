@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <utility>
 
 #include "junto/io/packed.h"
@@ -150,6 +151,11 @@ class Model {
                           spec_.layers.size());
     }
     weight_bytes_ = arena.used();
+    if (static_cast<size_t>(weight_bytes_) != weight_bytes_) {
+      return Status::Make(Code::kUnsupported,
+                          "%llu bytes of weights: more than pointers reach here",
+                          static_cast<unsigned long long>(weight_bytes_));
+    }
     layout_hash_ = layout.value();
     return Status();
   }
@@ -223,21 +229,32 @@ class Model {
     return Status();
   }
 
-  // Float matrices get the tiles that a FloatGemm wants, for a plan too.
+  // Float matrices get the tiles that a FloatGemm wants, for a plan too. Gate and up, which are run
+  // by the same tiles, go together.
   Status PrepareGemm(Owned<FloatGemm> gemm) {
     gemm_ = std::move(gemm);
     for (LayerWeights& layer : weights_.layers) {
-      for (Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.ffn.gate,
-                             &layer.ffn.up, &layer.ffn.down}) {
-        const PanelMatrix& panels = matrix->panels;
-        if (IsQuantised(panels.format)) continue;
-        matrix->tile_panels = LargeTilePanels(panels.stride, PanelCount(panels.rows));
-        if (!loaded_) continue;
-        JUNTO_TRY(gemm_->Prepare(panels.columns, matrix->tile_panels * kPanelRows));
+      for (Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.ffn.down}) {
+        JUNTO_TRY(PrepareGemm({matrix}));
       }
+      JUNTO_TRY(PrepareGemm({&layer.ffn.gate, &layer.ffn.up}));
     }
     if (!loaded_) return Status();
     return gemm_->Ready(services_.executor->worker_count(), services_.kernels);
+  }
+
+  Status PrepareGemm(std::initializer_list<Matrix*> matrices) {
+    for (const Matrix* matrix : matrices) {
+      if (IsQuantised(matrix->panels.format)) return Status();
+    }
+    for (Matrix* matrix : matrices) {
+      const PanelMatrix& panels = matrix->panels;
+      const uint32_t count = PanelCount(panels.rows);
+      matrix->tile_panels = LargeTilePanels(panels.stride, count);
+      if (!loaded_ || matrix->tile_panels > count) continue;
+      JUNTO_TRY(gemm_->Prepare(panels.columns, matrix->tile_panels * kPanelRows));
+    }
+    return Status();
   }
 
   Status FillRopes() {

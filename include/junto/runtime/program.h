@@ -50,7 +50,7 @@ class Program {
 
  private:
   // Tiles per worker between two looks at the clock.
-  static constexpr uint32_t kTilesPerLook = 4;
+  static constexpr uint32_t kTilesPerLook = 1;
 
   const Stage& StageAt(uint32_t index) const {
     if (index == 0) return kEmbedStage;

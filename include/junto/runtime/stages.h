@@ -26,7 +26,7 @@ inline uint32_t TileRow(const Matrix& matrix, uint32_t tile) {
   return tile * matrix.tile_panels * kPanelRows;
 }
 
-// Leaves out the first rows, which are done.
+// Leaves out the first rows, of floats, which are done.
 inline void SkipRows(MatmulArgs* args, uint32_t rows) {
   args->count -= rows;
   args->y += rows * args->y_stride;
@@ -374,14 +374,17 @@ inline void Head(Pass* pass, uint32_t, uint32_t tile, uint32_t worker) {
   }
   const uint32_t tile_rows = head.tile_panels * kPanelRows;
   const uint32_t count = std::min(tile_rows, vocab - first);
+  Matrix unbiased = head;
+  unbiased.bias = nullptr;
   float* parts = pass->scratch(worker);  // of each row of logits: the product and its remainder
-  RunMatrixTile(*pass, head, tile, pass->head_input, 0, nullptr, 2 * pass->head_count(), parts,
+  RunMatrixTile(*pass, unbiased, tile, pass->head_input, 0, nullptr, 2 * pass->head_count(), parts,
                 tile_rows);
   for (uint32_t i = 0; i < pass->head_count(); ++i) {
     const float* product = parts + uint64_t{2 * i} * tile_rows;
     float* logits = pass->logits(i) + first;
     std::copy(product, product + count, logits);
     pass->engine().kernels->add(product + tile_rows, count, logits);
+    if (head.bias != nullptr) pass->engine().kernels->add(head.bias + first, count, logits);
   }
 }
 
