@@ -259,8 +259,8 @@ JUNTO_API junto_status JUNTO_CALL junto_model_load_memory(
     junto_runtime* r, const void* data, uint64_t size, const junto_model_desc* JUNTO_OPT desc,
     junto_model** out,
     junto_error* JUNTO_OPT err); /* [any] data is borrowed until the call returns */
-/* [any] Writes the GGUF `name` as the packed file `packed`, which replaces what has that name when
- * all of it is written; a failure leaves nothing behind. Memory is taken for a piece at a time.
+/* [any] Writes the GGUF `name` as the packed file `packed`, which replaces a packed file of that name
+ * when all of it is written; E_INVALID if the name is another file's. A failure leaves nothing behind. Memory is taken for a piece at a time.
  * Loading a packed file maps it and uses its weights in place; it depends on this build's layout of
  * weights and is refused by others. Of desc count progress and the flags NO_MAP and KEEP_CACHE. */
 JUNTO_API junto_status JUNTO_CALL junto_model_pack(junto_runtime* r, const char* name,

@@ -187,7 +187,7 @@ class OsNewFile final : public NewFile {
   bool committed_ = false;
 };
 
-Status HasNul(std::string_view name, const String& path) {
+Status CheckNoNul(std::string_view name, const String& path) {
   if (name.find('\0') == name.npos) return Status();
   return Status::Make(Code::kInvalid, "file name has a NUL at byte %llu: '%s'",
                       Wide(name.find('\0')), ShownName(path).text);
@@ -209,7 +209,7 @@ Status CannotOpen(const String& name, int error) {
 
 Status OsFileSystem::Open(std::string_view name, Memory* memory, Owned<File>* file) {
   String path(name.begin(), name.end(), ContainerAllocator<char>(memory, Tag::kObject));
-  JUNTO_TRY(HasNul(name, path));
+  JUNTO_TRY(CheckNoNul(name, path));
   int opened = -1;
   do {  // O_NONBLOCK: a pipe of that name must not make us wait for its writer
     opened = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -232,7 +232,7 @@ Status OsFileSystem::Create(std::string_view name, Memory* memory, Owned<NewFile
   constexpr int kAttempts = 100;
   constexpr size_t kSuffix = 16;
   String path(name.begin(), name.end(), ContainerAllocator<char>(memory, Tag::kObject));
-  JUNTO_TRY(HasNul(name, path));
+  JUNTO_TRY(CheckNoNul(name, path));
   String temporary(path);
   temporary.reserve(path.size() + kSuffix);
   int opened = -1;

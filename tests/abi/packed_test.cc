@@ -30,6 +30,7 @@ constexpr size_t kDirectoryBytes = 40;
 constexpr size_t kDirectoryHash = 48;
 constexpr size_t kWeights = 56;
 constexpr size_t kWeightsBytes = 64;
+constexpr size_t kReserved = 88;
 constexpr size_t kLayoutHash = 72;
 constexpr size_t kSource = 80;
 constexpr size_t kHeaderHash = 120;
@@ -370,9 +371,9 @@ TEST_CASE("fields that contradict each other are refused, however well they are 
     size_t at;
     size_t size;
   };
-  const Field fields[] = {{kParts, 4},          {kDirectory, 8},    {kDirectoryBytes, 8},
-                          {kWeights, 8},        {kWeightsBytes, 8}, {kHeaderBytes, 8},
-                          {kHeaderBytes + 8, 8}};
+  const Field fields[] = {{kParts, 4},           {kDirectory, 8},    {kDirectoryBytes, 8},
+                          {kWeights, 8},         {kWeightsBytes, 8}, {kHeaderBytes, 8},
+                          {kHeaderBytes + 8, 8}, {kReserved, 8}};
   for (const Field& field : fields) {
     const uint64_t was = Number(whole, field.at) & (field.size == 4 ? UINT32_MAX : UINT64_MAX);
     for (const uint64_t number :

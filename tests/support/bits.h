@@ -7,6 +7,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "junto/base/hash.h"
+
 namespace junto {
 namespace test {
 
@@ -20,19 +22,16 @@ class Bits {
   template <class T>
   void Add(const std::vector<T>& values) {
     static_assert(std::is_trivially_copyable<T>::value, "added as bytes");
-    const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
-    for (size_t i = 0; i < values.size() * sizeof(T); ++i) {  // FNV-1a
-      digest_ = (digest_ ^ bytes[i]) * 1099511628211u;
-    }
+    hash_.Add(values.data(), values.size() * sizeof(T));
     ++results_;
   }
 
   uint64_t results() const { return results_; }
-  uint64_t digest() const { return digest_; }
+  uint64_t digest() const { return hash_.value(); }
 
  private:
   uint64_t results_ = 0;
-  uint64_t digest_ = 14695981039346656037u;
+  Hash hash_;
 };
 
 }  // namespace test

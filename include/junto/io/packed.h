@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "junto/base/checked.h"
@@ -201,7 +202,9 @@ class Packed {
     }
     const uint64_t end = header_.file_bytes;
     const uint64_t records = uint64_t{header_.parts} * sizeof(packed::PartRecord);
-    const bool sound = header_.parts != 0 && header_.parts <= packed::kMaxParts &&
+    const bool zeros = std::all_of(std::begin(header_.reserved), std::end(header_.reserved),
+                                   [](uint64_t word) { return word == 0; });
+    const bool sound = zeros && header_.parts != 0 && header_.parts <= packed::kMaxParts &&
                        header_.directory == sizeof(header_) && records <= header_.directory_bytes &&
                        RangeFits(header_.directory, header_.directory_bytes, end) &&
                        header_.weights == RoundUp(header_.directory + header_.directory_bytes,

@@ -159,7 +159,7 @@ HWY_INLINE void WeighKeys(float softcap, const VisibleBlock& block, float* score
 template <size_t kHeads, class F>
 HWY_INLINE void ForHeads(size_t heads, const F& f, size_t h = 0) {
   for (; h + kHeads <= heads; h += kHeads) f(std::integral_constant<size_t, kHeads>(), h);
-  if constexpr (kHeads > 1) ForHeads<(kHeads == 4 ? 3 : kHeads / 2)>(heads, f, h);
+  if constexpr (kHeads > 1) ForHeads<(kHeads > 4 ? kHeads / 2 : kHeads - 1)>(heads, f, h);
 }
 
 template <KvType kType>

@@ -92,20 +92,18 @@ constexpr uint32_t kPrefetchBlocks = 4;  // of each of these rows, ahead
 template <class Reader>
 HWY_INLINE VecF32 AddBlock(const Reader& block, const ActivationBlock& x, VecF32 sum) {
   const PanelF32 df;
+  constexpr int kParts = Reader::kParts;
   const VecF32 x_scale = hn::Set(df, x.scale);
-  VecI32 dot = hn::Zero(PanelI32());
-  for (int part = 0; part < 2; ++part) {
-    dot = Dot16<Reader::kMax>(block.code + 4 * part, x, part, dot);
-    if (Reader::kParts == 1 && part == 0) continue;
-    const VecF32 scale = block.scale[Reader::kParts == 1 ? 0 : part];
-    sum = hn::MulAdd(hn::ConvertTo(df, dot), hn::Mul(scale, x_scale), sum);
-    dot = hn::Zero(PanelI32());
+  for (int part = 0; part < kParts; ++part) {
+    VecI32 dot = Dot16<Reader::kMax>(block.code + 4 * part, x, part, hn::Zero(PanelI32()));
+    if (kParts == 1) dot = Dot16<Reader::kMax>(block.code + 4, x, 1, dot);
+    sum = hn::MulAdd(hn::ConvertTo(df, dot), hn::Mul(block.scale[part], x_scale), sum);
   }
-  if constexpr (!Reader::kHasOffset) return sum;
-  if constexpr (Reader::kParts == 1)
-    return hn::NegMulAdd(block.offset[0], hn::Set(df, x.sum[2]), sum);
-  sum = hn::NegMulAdd(block.offset[0], hn::Set(df, x.sum[0]), sum);
-  return hn::NegMulAdd(block.offset[Reader::kParts - 1], hn::Set(df, x.sum[1]), sum);
+  if (!Reader::kHasOffset) return sum;
+  for (int part = 0; part < kParts; ++part) {
+    sum = hn::NegMulAdd(block.offset[part], hn::Set(df, x.sum[kParts == 1 ? 2 : part]), sum);
+  }
+  return sum;
 }
 
 template <PanelFormat kFormat, CodeTable kTable = CodeTable::kMxfp4>

@@ -112,7 +112,7 @@ class Loader {
                                                 : LoadVector(placement, row, rows, src);
       if (mapped != nullptr) gguf_->Unmap(tensor, mapped, size);
       JUNTO_TRY(status);
-      if (!options_.keep_cache) gguf_->Hint(tensor, 0, offset + size, FileHint::kDone);
+      if (!options_.keep_cache) gguf_->Hint(tensor, offset, size, FileHint::kDone);
       done_ += size;
       if (options_.progress != nullptr) JUNTO_TRY(options_.progress->Update(done_, total_));
     }

@@ -92,7 +92,9 @@ class Pass {
     cosine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     sine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     head_rows_ = arena->Take<uint32_t>(logit_rows);
-    head_input = TakeActivations(2 * uint64_t{logit_rows}, width, true, arena);
+    head_input.columns = width;
+    head_input.blocks =
+        arena->Take<ActivationBlock>(2 * uint64_t{logit_rows} * (width / kBlockColumns));
     logits_ = arena->Take<float>(uint64_t{logit_rows} * engine.spec->vocab);
     scratch_stride_ = RoundUp<uint64_t>(widths.scratch, 16);
     scratch_ = arena->Take<float>(scratch_stride_ * engine.executor->worker_count());
@@ -138,7 +140,7 @@ class Pass {
   Activations gated;       // by slot: f(gate x, up x)
   Activations expert_out;  // by slot
   Activations router_logits;
-  Activations head_input;  // by row of logits, two each: the rounded row and what rounding left
+  Activations head_input;  // by row of logits, two rows of blocks: rounded, and what rounding left
   ExpertSlots slots;
 
  private:

@@ -49,9 +49,6 @@ class Program {
   }
 
  private:
-  // Tiles per worker between two looks at the clock.
-  static constexpr uint32_t kTilesPerLook = 1;
-
   const Stage& StageAt(uint32_t index) const {
     if (index == 0) return kEmbedStage;
     if (index >= head_stage()) return kHeadStages[index - head_stage()];
@@ -66,7 +63,7 @@ class Program {
     while (cursor->tile < tiles) {
       if (interrupt->Cancelled()) return Code::kCancelled;
       uint32_t count = tiles - cursor->tile;
-      if (interrupt->Bounded()) count = std::min(count, executor->worker_count() * kTilesPerLook);
+      if (interrupt->Bounded()) count = std::min(count, executor->worker_count());
       const uint32_t first = cursor->tile;
       JUNTO_TRY(ParallelFor(executor, count, [=](uint32_t index, uint32_t worker) {
         if (!interrupt->Cancelled()) stage.run(pass, layer, first + index, worker);

@@ -349,7 +349,7 @@ inline void EnterHead(Pass* pass, uint32_t, uint32_t i, uint32_t) {
   const float* x = pass->normed.row(row);
   const ActivationBlock* first = pass->normed.block_row(row);
   std::copy(first, first + columns / kBlockColumns, pass->head_input.block_row(2 * i));
-  float* left = pass->head_input.row(i);
+  float* left = pass->projected.row(row);  // which nobody needs any more
   for (uint32_t k = 0; k < columns; ++k) {
     const ActivationBlock& block = first[k / kBlockColumns];
     const uint32_t at = k % kBlockColumns;
