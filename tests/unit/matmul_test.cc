@@ -90,16 +90,21 @@ struct RandomMatrix {
 
 struct Input {
   Input(const KernelTable& kernels, uint32_t rows, uint32_t columns, uint32_t seed)
-      : floats(size_t{rows} * columns), blocks(size_t{rows} * (columns / 32)) {
+      : floats(size_t{rows} * columns),
+        rounded(size_t{rows} * columns),
+        blocks(size_t{rows} * (columns / 32)) {
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
     for (float& x : floats) x = normal(random);
     if (columns % 32 != 0) return;
     for (uint32_t i = 0; i < rows; ++i) {
-      kernels.quantise(&floats[size_t{i} * columns], columns, &blocks[size_t{i} * (columns / 32)]);
+      const size_t at = size_t{i} * columns;
+      kernels.quantise(&floats[at], columns, &blocks[at / 32]);
+      kernels.dequantise(&blocks[at / 32], columns, &rounded[at]);
     }
   }
   std::vector<float> floats;
+  std::vector<float> rounded;  // what the blocks stand for
   std::vector<ActivationBlock> blocks;
 };
 
@@ -125,8 +130,7 @@ double Twin(const RandomMatrix& w, const Input& x, uint32_t r, uint32_t i, doubl
   for (uint32_t k = 0; k < columns; ++k) {
     double input = x.floats[size_t{i} * columns + k];
     if (IsQuantised(w.panels.format)) {
-      const ActivationBlock& block = x.blocks[size_t{i} * (columns / 32) + k / 32];
-      input = static_cast<double>(block.scale) * block.sub_scale[GroupOf(k % 32)] * block.q[k % 32];
+      input = x.rounded[size_t{i} * columns + k];
     }
     const double product = input * w.values[size_t{r} * columns + k];
     sum += product;
@@ -233,6 +237,7 @@ TEST_CASE("extreme codes stay exact: nothing saturates at the 16-bit bounds") {
           Input input(*kernels, 1, type.elements, 8);
           input.floats = x;
           kernels->quantise(x.data(), x.size(), input.blocks.data());
+          kernels->dequantise(input.blocks.data(), x.size(), input.rounded.data());
           std::vector<float> y;
           kernels->matmul(Arguments(w, input, 1, &y));
           double magnitude;

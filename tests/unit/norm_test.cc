@@ -69,8 +69,14 @@ TEST_CASE("rms_norm agrees to the bit and survives zeros") {
 }
 
 // The contract of ActivationBlock, written out.
-ActivationBlock QuantiseSlowly(const float* x) {
-  ActivationBlock y{};
+struct SlowBlock {
+  float scale = 0.0f;
+  float sum[3] = {};
+  float step[32] = {};   // scale * sub_scale of each column
+  float value[32] = {};  // step * q
+};
+SlowBlock QuantiseSlowly(const float* x) {
+  SlowBlock y;
   float maximum = 0.0f;
   for (int i = 0; i < 32; ++i) maximum = std::fmax(maximum, std::fabs(x[i]));
   if (maximum < 0x1p-112f) return y;
@@ -82,13 +88,13 @@ ActivationBlock QuantiseSlowly(const float* x) {
     for (int i = 0; i < 8; ++i) columns[i] = group / 2 * 16 + i / 2 * 4 + group % 2 * 2 + i % 2;
     float largest = 0.0f;
     for (int i : columns) largest = std::fmax(largest, std::fabs(x[i]));
-    y.sub_scale[group] =
-        static_cast<int16_t>(std::fmin(63, std::ceil(largest * (63.0f / maximum))));
-    if (y.sub_scale[group] == 0) continue;
-    const float step = 8001.0f / maximum / y.sub_scale[group];
+    const float sub_scale = std::fmin(63.0f, std::ceil(largest * (63.0f / maximum)));
+    if (sub_scale == 0.0f) continue;
     for (int i : columns) {
-      y.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * step));
-      sum[i / 16] += y.sub_scale[group] * y.q[i];
+      const float q = std::nearbyint(x[i] * (8001.0f / maximum / sub_scale));
+      y.step[i] = y.scale * sub_scale;
+      y.value[i] = y.step[i] * q;
+      sum[i / 16] += static_cast<int>(sub_scale * q);
     }
   }
   y.sum[0] = y.scale * static_cast<float>(sum[0]);
@@ -101,11 +107,14 @@ TEST_CASE("a quantised value is off by at most half a step of its group") {
   const std::vector<float> x = Normal(32 * 500, 9, 2.0f);
   OnEveryTarget([&](const KernelTable& kernels) {
     std::vector<ActivationBlock> y(x.size() / 32);
+    std::vector<float> rounded(x.size());
     kernels.quantise(x.data(), x.size(), y.data());
-    for (size_t i = 0; i < x.size(); ++i) {
-      const ActivationBlock& block = y[i / 32];
-      const double step = double{block.scale} * block.sub_scale[GroupOf(i % 32)];
-      REQUIRE(std::fabs(step * block.q[i % 32] - x[i]) <= step * 0.50001);
+    kernels.dequantise(y.data(), x.size(), rounded.data());
+    for (size_t b = 0; b < y.size(); ++b) {
+      const SlowBlock expected = QuantiseSlowly(&x[32 * b]);
+      for (size_t i = 0; i < 32; ++i) {
+        REQUIRE(std::fabs(rounded[32 * b + i] - x[32 * b + i]) <= expected.step[i] * 0.50001f);
+      }
     }
   });
 }
@@ -119,11 +128,16 @@ TEST_CASE("quantise follows its contract to the bit") {
   for (size_t i = 128; i < 160; ++i) x[i] = i == 150 ? 127.0f : 0.5f + static_cast<float>(i % 3);
   OnEveryTarget([&](const KernelTable& kernels) {
     std::vector<ActivationBlock> y(x.size() / 32);
+    for (ActivationBlock& block : y) std::memset(&block, 0xA5, sizeof(block));
     kernels.quantise(x.data(), x.size(), y.data());
     for (size_t b = 0; b < y.size(); ++b) {
       INFO("block " << b);
-      const ActivationBlock expected = QuantiseSlowly(&x[32 * b]);
-      REQUIRE(std::memcmp(&y[b], &expected, sizeof(expected)) == 0);
+      const SlowBlock expected = QuantiseSlowly(&x[32 * b]);
+      float values[32];
+      kernels.dequantise(&y[b], 32, values);
+      REQUIRE(std::memcmp(&y[b].scale, &expected.scale, sizeof(float)) == 0);
+      REQUIRE(std::memcmp(y[b].sum, expected.sum, sizeof(expected.sum)) == 0);
+      for (int i = 0; i < 32; ++i) REQUIRE(values[i] == expected.value[i]);
     }
   });
 }

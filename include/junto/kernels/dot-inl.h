@@ -22,6 +22,25 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int kActivationMax = 127;
 
+// Instructions that sum four products of bytes want four columns of one group side by side; those
+// that sum two take the columns as they come. Two of the set's own kernels have to agree on it: the
+// one that writes blocks of activations and the one that multiplies them.
+#undef JUNTO_DOT_QUADS
+#if HWY_TARGET <= HWY_AVX3_DL && HWY_COMPILER_GCC
+#define JUNTO_DOT_QUADS 1
+#else
+#define JUNTO_DOT_QUADS 0
+#endif
+
+// Where a block keeps the code of a column: quads swap the middle pairs of every eight, which is
+// its own inverse.
+constexpr uint32_t CodeAt(uint32_t column) {
+  return JUNTO_DOT_QUADS ? (column & ~6u) | (column & 2) << 1 | (column & 4) >> 1 : column;
+}
+// Where it keeps the sub-scale of a group: for quads each is the low half of a 32-bit lane, and the
+// high half is 0.
+constexpr uint32_t SubScaleAt(uint32_t group) { return JUNTO_DOT_QUADS ? 2 * group : group; }
+
 #if HWY_TARGET != HWY_SCALAR
 
 // A vector lane is an output row: half a panel, a panel, or two panels to a vector.
@@ -46,8 +65,108 @@ constexpr int PairHeadroom(int max) {
   return 32767 / (2 * (max == kSignedCodes ? 128 : max) * kActivationMax);
 }
 static_assert(PairHeadroom(31) >= 4, "up to 5 bits: all pairs of a group");
-static_assert(PairHeadroom(63) >= 2, "6 bits");
+static_assert(PairHeadroom(63) >= 2, "6 bits: four products, a quad");
 static_assert(PairHeadroom(kSignedCodes) >= 1, "8 bits");
+
+// Whether Dot16 takes the products of a block's codes and sub-scales instead of both.
+template <int kMax>
+constexpr bool kTakesProducts = JUNTO_DOT_QUADS&& kMax == kSignedCodes;
+// The vectors that hold a block's codes as Dot16 takes them.
+template <int kMax>
+constexpr int kCodeVectors = kTakesProducts<kMax> ? 16 : 8;
+
+#if JUNTO_DOT_QUADS
+
+// Highway 1.0.3 does not enable AVX512_VNNI for this target, so intrinsics would not inline.
+typedef int32_t __attribute__((may_alias)) Word;
+// sum + the dot products of the four bytes of each lane of w with the four at `a`.
+HWY_INLINE VecI32 AddQuads(VecI32 sum, VecU8 w, const int8_t* a) {
+  __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+          : "+v"(sum.raw)
+          : "v"(w.raw), "m"(*reinterpret_cast<const Word*>(a)));
+  return sum;
+}
+// sum + the dot products of the 16-bit halves of each lane of v with the two at `a`.
+HWY_INLINE VecI32 AddHalves(VecI32 sum, VecI32 v, const int16_t* a) {
+  __asm__("vpdpwssd %2%{1to16%}, %1, %0"
+          : "+v"(sum.raw)
+          : "v"(v.raw), "m"(*reinterpret_cast<const Word*>(a)));
+  return sum;
+}
+
+// From four columns to a lane, as files have them, to quads of a group. Signed codes become halves:
+// bytes 0 and 2 of a quad, then bytes 1 and 3.
+template <int kMax>
+HWY_INLINE void ArrangeCodes(VecU8 (&code)[kCodeVectors<kMax>]) {
+  const PanelU8 d8;
+  const PanelI16 d16;
+  const PanelI32 d32;
+  for (int i = 0; i < 8; i += 2) {
+    const auto first = hn::BitCast(d32, code[i]);
+    const auto second = hn::BitCast(d32, code[i + 1]);
+    code[i] = hn::BitCast(
+        d8, hn::OddEven(hn::BitCast(d16, hn::ShiftLeft<16>(second)), hn::BitCast(d16, first)));
+    code[i + 1] = hn::BitCast(
+        d8, hn::OddEven(hn::BitCast(d16, second), hn::BitCast(d16, hn::ShiftRight<16>(first))));
+  }
+  if constexpr (kMax == kSignedCodes) {
+    for (int i = 7; i >= 0; --i) {
+      const auto quads = hn::BitCast(d16, code[i]);
+      code[2 * i] = hn::BitCast(d8, hn::ShiftRight<8>(hn::ShiftLeft<8>(quads)));
+      code[2 * i + 1] = hn::BitCast(d8, hn::ShiftRight<8>(quads));
+    }
+  }
+}
+
+// sub_scale * q of a block, because sums with signed codes leave 16 bits: of each quad bytes 0 and
+// 2, and 16 halves further bytes 1 and 3.
+HWY_INLINE void PrepareProducts(const ActivationBlock& x, int16_t* HWY_RESTRICT products) {
+  const PanelI16 d16;
+  alignas(64) static constexpr int16_t kShift[32] = {8, 8, 8, 8, 8, 8, 8, 8,
+                                                     8, 8, 8, 8, 8, 8, 8, 8};
+  // Each 128-bit lane holds four quads, of two groups in turn.
+  alignas(64) static constexpr uint8_t kFactor[64] = {
+      0, 1, 0, 1, 4,  5,  4,  5,  0, 1, 0, 1, 4,  5,  4,  5,   //
+      8, 9, 8, 9, 12, 13, 12, 13, 8, 9, 8, 9, 12, 13, 12, 13,  //
+      0, 1, 0, 1, 4,  5,  4,  5,  0, 1, 0, 1, 4,  5,  4,  5,   //
+      8, 9, 8, 9, 12, 13, 12, 13, 8, 9, 8, 9, 12, 13, 12, 13};
+  const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.q));
+  const VecI16 twice = {_mm512_broadcast_i64x4(codes)};
+  const VecI16 q = hn::ShiftRight<8>(hn::Shl(twice, hn::Load(d16, kShift)));
+  const VecI16 factors = hn::TableLookupBytes(hn::LoadDup128(d16, x.sub_scale),
+                                              hn::BitCast(d16, hn::Load(PanelU8(), kFactor)));
+  hn::Store(hn::Mul(q, factors), d16, products);
+}
+
+// sum + the dot products of 16 columns, of which w holds the arranged codes of every row and `part`
+// says which 16 of the block.
+template <int kMax>
+HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x,
+                        const int16_t* HWY_RESTRICT products, int part, VecI32 sum) {
+  if constexpr (kMax == kSignedCodes) {
+    VecI32 odd = hn::Zero(PanelI32());  // a chain of its own: each waits for the one before
+    for (int quad = 0; quad < 4; ++quad) {
+      const int16_t* a = products + 2 * (4 * part + quad);
+      sum = AddHalves(sum, hn::BitCast(PanelI32(), w[2 * quad]), a);
+      odd = AddHalves(odd, hn::BitCast(PanelI32(), w[2 * quad + 1]), a + 16);
+    }
+    sum = hn::Add(sum, odd);
+  } else {
+    constexpr int kTogether = HWY_MIN(PairHeadroom(kMax) / 2, 2);  // quads summed in 16 bits
+    for (int group = 0; group < 2; ++group) {
+      const int16_t* factor = x.sub_scale + SubScaleAt(2 * part + group);
+      for (int i = group; i < 4; i += 2 * kTogether) {
+        const int8_t* a = x.q + 16 * part + 4 * i;
+        VecI32 quads = AddQuads(hn::Zero(PanelI32()), w[i], a);
+        if (kTogether == 2) quads = AddQuads(quads, w[i + 2], a + 8);
+        sum = AddHalves(sum, quads, factor);
+      }
+    }
+  }
+  return sum;
+}
+
+#else  // !JUNTO_DOT_QUADS
 
 // Sums of two adjacent products w * a; the caller has proven that they fit 16 bits.
 HWY_INLINE VecI16 MulPairs(VecU8 w, VecI8 a) {
@@ -71,11 +190,7 @@ HWY_INLINE VecI16 MulPairs(VecU8 w, VecI8 a) {
 
 // sum + the 16-bit halves of each 32-bit lane of v, each times that of `factors`.
 HWY_INLINE VecI32 AddScaledHalves(VecI32 sum, VecI16 v, VecI16 factors) {
-#if HWY_TARGET <= HWY_AVX3_DL && HWY_COMPILER_GCC
-  // Highway 1.0.3 does not enable AVX512_VNNI for this target, so the intrinsic would not inline.
-  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(v.raw), "v"(factors.raw));
-  return sum;
-#elif HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET <= HWY_AVX3
   return hn::Add(sum, VecI32{_mm512_madd_epi16(v.raw, factors.raw)});
 #elif HWY_TARGET <= HWY_AVX2
   return hn::Add(sum, VecI32{_mm256_madd_epi16(v.raw, factors.raw)});
@@ -126,11 +241,18 @@ HWY_INLINE VecI16 MulCodes(VecU8 w, VecI8 a) {
   }
 }
 
+// Columns stay as files have them.
+template <int kMax>
+HWY_INLINE void ArrangeCodes(VecU8 (&)[kCodeVectors<kMax>]) {}
+
+// No set without quads asks for them.
+HWY_INLINE void PrepareProducts(const ActivationBlock&, int16_t*) {}
+
 // sum + the dot products of 16 columns: w[i] holds columns 4 i .. 4 i + 3 of every row, `part` says
 // which 16 of the activations.
 template <int kMax>
-HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x, int part,
-                        VecI32 sum) {
+HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x, const int16_t*,
+                        int part, VecI32 sum) {
   constexpr int kTogether = HWY_MIN(PairHeadroom(kMax), 4);  // products summed in 16 bits
   static_assert(4 % kTogether == 0, "columns are taken in equal steps");
   const VecI16 factors = hn::BitCast(PanelI16(), BroadcastWord(x.sub_scale + 2 * part));
@@ -145,6 +267,8 @@ HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x, i
   }
   return sum;
 }
+
+#endif  // JUNTO_DOT_QUADS
 
 #endif  // HWY_TARGET != HWY_SCALAR
 

@@ -115,6 +115,8 @@ struct KernelTable {
 
   // To int8 as ActivationBlock says, round to nearest even. n is a multiple of 32.
   void (*quantise)(const float* x, size_t n, ActivationBlock* y);
+  // What the blocks stand for: y[i] = (scale * sub_scale) * q. Blocks of this table's quantise.
+  void (*dequantise)(const ActivationBlock* x, size_t n, float* y);
 
   // y[i] = f(gate[i], up[i]); y may be gate or up.
   void (*activate)(const ActivationSpec& spec, const float* gate, const float* up, size_t n,

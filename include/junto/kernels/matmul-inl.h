@@ -88,15 +88,42 @@ HWY_INLINE const T* InputRow(const MatmulArgs& args, uint32_t i) {
 constexpr uint32_t kRowChunk = 64;
 constexpr uint32_t kPrefetchBlocks = 4;  // of each of these rows, ahead
 
+// The products that Dot16 may take in place of activations, of some input rows. They are prepared
+// one block ahead: read back at once, they would have to wait for their way to the cache.
+template <int kMax>
+class Products {
+ public:
+  HWY_INLINE Products(const ActivationBlock* const* x, uint32_t count, uint64_t blocks)
+      : x_(x), count_(count), blocks_(blocks) {
+    PrepareBlock(0);
+  }
+  HWY_INLINE void PrepareBlock(uint64_t b) {
+    if (!kTakesProducts<kMax> || b == blocks_) return;
+    for (uint32_t t = 0; t < count_; ++t) PrepareProducts(x_[t][b], products_[b % 2][t]);
+  }
+  HWY_INLINE const int16_t* Get(uint64_t b, uint32_t t) const {
+    return kTakesProducts<kMax> ? products_[b % 2][t] : nullptr;
+  }
+
+ private:
+  const ActivationBlock* const* x_;
+  uint32_t count_;
+  uint64_t blocks_;
+  HWY_ALIGN int16_t products_[2][kTakesProducts<kMax> ? kRowChunk : 1][kBlockColumns];
+};
+
 // sum + block * x, as docs/numerics.md defines it.
 template <class Reader>
-HWY_INLINE VecF32 AddBlock(const Reader& block, const ActivationBlock& x, VecF32 sum) {
+HWY_INLINE VecF32 AddBlock(const Reader& block, const ActivationBlock& x, const int16_t* products,
+                           VecF32 sum) {
   const PanelF32 df;
   constexpr int kParts = Reader::kParts;
+  constexpr int kMax = Reader::kMax;
+  constexpr int kHalf = kCodeVectors<kMax> / 2;
   const VecF32 x_scale = hn::Set(df, x.scale);
   for (int part = 0; part < kParts; ++part) {
-    VecI32 dot = Dot16<Reader::kMax>(block.code + 4 * part, x, part, hn::Zero(PanelI32()));
-    if (kParts == 1) dot = Dot16<Reader::kMax>(block.code + 4, x, 1, dot);
+    VecI32 dot = Dot16<kMax>(block.code + kHalf * part, x, products, part, hn::Zero(PanelI32()));
+    if (kParts == 1) dot = Dot16<kMax>(block.code + kHalf, x, products, 1, dot);
     sum = hn::MulAdd(hn::ConvertTo(df, dot), hn::Mul(block.scale[part], x_scale), sum);
   }
   if (!Reader::kHasOffset) return sum;
@@ -108,6 +135,7 @@ HWY_INLINE VecF32 AddBlock(const Reader& block, const ActivationBlock& x, VecF32
 
 template <PanelFormat kFormat, CodeTable kTable = CodeTable::kMxfp4>
 void MatmulQuantised(const MatmulArgs& args) {
+  using Reader = BlockReader<kFormat, kTable>;
   const PanelF32 df;
   const uint64_t blocks = args.weights.columns / kBlockColumns;
   const uint32_t vectors = VectorCount(args);
@@ -119,13 +147,16 @@ void MatmulQuantised(const MatmulArgs& args) {
       const OutputRows at = RowsOfVector(args, v);
       HWY_ALIGN float sums[kRowChunk][kVectorRows];
       for (uint32_t t = 0; t < count; ++t) hn::Store(hn::Zero(df), df, sums[t]);
-      BlockReader<kFormat, kTable> block(at.panel, at.rows);
+      Reader block(at.panel, at.rows);
+      Products<Reader::kMax> products(x, count, blocks);
       for (uint64_t b = 0; b < blocks; ++b) {
         block.Read(b);
+        products.PrepareBlock(b + 1);
         for (uint32_t t = 0; t < count; ++t) {
           // Rows are too far apart for the hardware to see a pattern.
           hwy::Prefetch(x[t] + b + kPrefetchBlocks);
-          hn::Store(AddBlock(block, x[t][b], hn::Load(df, sums[t])), df, sums[t]);
+          const VecF32 sum = hn::Load(df, sums[t]);
+          hn::Store(AddBlock(block, x[t][b], products.Get(b, t), sum), df, sums[t]);
         }
       }
       for (uint32_t t = 0; t < count; ++t) {

@@ -82,7 +82,7 @@ HWY_INLINE hn::Vec<D> LoadRows(D d, const uint8_t* p, const VectorRows& rows) {
 
 // Codes of columns 4 i .. 4 i + 3 of a block in code[i]. `table` is for 4-bit table formats.
 template <Codes kCodes>
-HWY_INLINE void ReadCodes(const uint8_t* p, const VectorRows& rows, VecU8 table, VecU8 (&code)[8]) {
+HWY_INLINE void ReadCodes(const uint8_t* p, const VectorRows& rows, VecU8 table, VecU8* code) {
   const PanelU8 d8;
   const PanelU16 d16;
   if constexpr (kCodes == Codes::kSigned8) {
@@ -112,7 +112,7 @@ HWY_INLINE VecU8 OrHighBits(VecU8 code, VecU8 plane) {
 
 // Adds the planes of high bits to the low nibbles of 5 and 6-bit codes.
 template <Codes kCodes>
-HWY_INLINE void ReadHighBits(const uint8_t* p, const VectorRows& rows, VecU8 (&code)[8]) {
+HWY_INLINE void ReadHighBits(const uint8_t* p, const VectorRows& rows, VecU8* code) {
   if constexpr (kCodes == Codes::kUnsigned5) {
     const VecU8 plane = LoadRows(PanelU8(), p, rows);
     code[0] = OrHighBits<0, 16>(code[0], plane);
@@ -220,10 +220,11 @@ class BlockReader {
     next_ += kLayout.scale_bytes;
     ReadCodes<kTraits.codes>(next_, rows_, table_, code);
     ReadHighBits<kTraits.codes>(next_ + 128, rows_, code);
+    ArrangeCodes<kMax>(code);
     next_ += kLayout.code_bytes;
   }
 
-  VecU8 code[8];
+  VecU8 code[kCodeVectors<kMax>];
   VecF32 scale[kParts];
   VecF32 offset[kParts];  // to subtract, times the sum of the activations
 

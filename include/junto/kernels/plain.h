@@ -26,6 +26,7 @@ inline float AbsoluteMaximum(const float* x) {
 inline void QuantiseBlock(const float* x, float maximum, ActivationBlock* y) {
   constexpr float kSteps = 127 * kSubScaleMax;
   float largest[kGroups] = {};
+  *y = ActivationBlock{};
   for (uint32_t k = 0; k < kBlockColumns; ++k) {
     largest[GroupOf(k)] = std::max(largest[GroupOf(k)], std::fabs(x[k]));
   }

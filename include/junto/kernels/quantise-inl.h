@@ -6,6 +6,7 @@
 #define JUNTO_KERNELS_QUANTISE_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -52,6 +53,16 @@ HWY_INLINE float AbsoluteMaximum(const float* x) {
   return hn::GetLane(hn::BitCast(QuadF32(), hn::Max(bits, hn::Shuffle1032(bits))));
 }
 
+// The codes of half a block, to where they belong.
+HWY_INLINE void StoreCodes(const int8_t* codes, int8_t* q) {
+  const hn::FixedTag<int8_t, 16> d;
+  HWY_ALIGN uint8_t from[16];
+  for (uint32_t i = 0; i < 16; ++i) from[CodeAt(i)] = static_cast<uint8_t>(i);
+  hn::StoreU(hn::TableLookupBytes(hn::Load(d, codes),
+                                  hn::BitCast(d, hn::Load(hn::FixedTag<uint8_t, 16>(), from))),
+             d, q);
+}
+
 // Half a block; `inverse` = 127 * 63 / maximum and `groups` = 63 / maximum of the block. Returns
 // the sum of sub_scale * q.
 HWY_INLINE int32_t QuantiseHalf(const float* x, float inverse, float groups, int16_t* sub_scale,
@@ -59,6 +70,7 @@ HWY_INLINE int32_t QuantiseHalf(const float* x, float inverse, float groups, int
   const QuadF32 d;
   const QuadI32 di;
   const hn::Rebind<int8_t, QuadF32> d8;
+  HWY_ALIGN int8_t codes[16];
   const auto wanted = hn::Mul(hn::BitCast(d, GroupMaxima(x)), hn::Set(d, groups));
   const auto whole = hn::Min(hn::Ceil(wanted), hn::Set(d, kSubScaleMax));
   // x / (scale * sub_scale) passes 127 by less than 2^-14, which rounds to 127: no clamp is needed.
@@ -70,11 +82,12 @@ HWY_INLINE int32_t QuantiseHalf(const float* x, float inverse, float groups, int
     // A sum of its own: a fused one would round once where the contract rounds twice.
     const auto scaled = hn::Mul(hn::LoadU(d, x + 4 * i), step);
     const auto code = BiasedToInt(d, hn::Add(scaled, hn::Set(d, kRoundingBias)));
-    hn::StoreU(hn::DemoteTo(d8, code), d8, q + 4 * i);
+    hn::StoreU(hn::DemoteTo(d8, code), d8, codes + 4 * i);
     sum = hn::Add(sum, hn::Mul(code, factors));
   }
-  sub_scale[0] = static_cast<int16_t>(hn::GetLane(factors));
-  sub_scale[1] = static_cast<int16_t>(hn::GetLane(hn::Shuffle1032(factors)));
+  StoreCodes(codes, q);
+  sub_scale[SubScaleAt(0)] = static_cast<int16_t>(hn::GetLane(factors));
+  sub_scale[SubScaleAt(1)] = static_cast<int16_t>(hn::GetLane(hn::Shuffle1032(factors)));
   return hn::GetLane(hn::SumOfLanes(di, sum));
 }
 
@@ -83,8 +96,10 @@ HWY_INLINE void QuantiseBlock(const float* x, float maximum, ActivationBlock* y)
   constexpr float kSteps = kActivationMax * kSubScaleMax;
   const float inverse = kSteps / maximum;
   const float groups = kSubScaleMax / maximum;
+  std::fill(y->sub_scale, y->sub_scale + 2 * kGroups, int16_t{0});
   const int32_t first = QuantiseHalf(x, inverse, groups, y->sub_scale, y->q);
-  const int32_t last = QuantiseHalf(x + 16, inverse, groups, y->sub_scale + 2, y->q + 16);
+  const int32_t last =
+      QuantiseHalf(x + 16, inverse, groups, y->sub_scale + SubScaleAt(2), y->q + 16);
   y->scale = maximum / kSteps;
   y->sum[0] = y->scale * static_cast<float>(first);
   y->sum[1] = y->scale * static_cast<float>(last);
@@ -92,6 +107,17 @@ HWY_INLINE void QuantiseBlock(const float* x, float maximum, ActivationBlock* y)
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR
+
+// See KernelTable::dequantise.
+inline void DequantiseRow(const ActivationBlock* x, size_t n, float* y) {
+  for (uint32_t k = 0; k < n; ++k) {
+    const ActivationBlock& block = x[k / kBlockColumns];
+    const uint32_t column = k % kBlockColumns;
+    const int16_t sub_scale = block.sub_scale[SubScaleAt(GroupOf(column))];
+    const float step = block.scale * static_cast<float>(sub_scale);
+    y[k] = step * static_cast<float>(block.q[CodeAt(column)]);
+  }
+}
 
 // See KernelTable::quantise. A block with a value that is not finite becomes NaN as a whole: scale
 // and sums NaN and codes 0. A block whose largest value is below 2^-112 becomes 0, so that neither

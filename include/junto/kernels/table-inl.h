@@ -32,6 +32,7 @@ inline const KernelTable* Table() {
       HWY_NATIVE_FMA != 0,
       RmsNorm,
       QuantiseRow,
+      DequantiseRow,
       Activate,
       ApplyRope,
       Add,

@@ -109,7 +109,8 @@ struct PanelMatrix {
 //   value[k] = scale * sub_scale[GroupOf(k)] * q[k].
 // Groups take pairs of columns in turn, because a product of bytes leaves sums of pairs: what lies
 // in the low and the high half of a 32-bit lane then belongs to different groups, and one
-// instruction scales both.
+// instruction scales both. Where sub-scales and codes stand in the block is the affair of the
+// instruction set that wrote it and alone reads it (kernels/dot-inl.h).
 constexpr uint32_t kGroupColumns = 8;
 constexpr uint32_t kGroups = kBlockColumns / kGroupColumns;
 constexpr int kSubScaleMax = 63;
@@ -119,9 +120,8 @@ constexpr uint32_t GroupOf(uint32_t column) { return column / 16 * 2 + column / 
 struct ActivationBlock {
   float scale;   // max |x| / (127 * 63)
   float sum[3];  // of the values: of the first 16 columns, the last 16, and all
-  int16_t sub_scale[kGroups];
+  int16_t sub_scale[2 * kGroups];
   int8_t q[kBlockColumns];
-  uint8_t unused[8];
 };
 static_assert(sizeof(ActivationBlock) == 64, "kernels index it by 4-byte words");
 

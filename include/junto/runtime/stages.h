@@ -350,13 +350,10 @@ inline void EnterHead(Pass* pass, uint32_t, uint32_t i, uint32_t) {
   const ActivationBlock* first = pass->normed.block_row(row);
   std::copy(first, first + columns / kBlockColumns, pass->head_input.block_row(2 * i));
   float* left = pass->projected.row(row);  // which nobody needs any more
-  for (uint32_t k = 0; k < columns; ++k) {
-    const ActivationBlock& block = first[k / kBlockColumns];
-    const uint32_t at = k % kBlockColumns;
-    const float step = block.scale * static_cast<float>(block.sub_scale[GroupOf(at)]);
-    left[k] = x[k] - step * static_cast<float>(block.q[at]);
-  }
-  pass->engine().kernels->quantise(left, columns, pass->head_input.block_row(2 * i + 1));
+  const KernelTable& kernels = *pass->engine().kernels;
+  kernels.dequantise(first, columns, left);
+  for (uint32_t k = 0; k < columns; ++k) left[k] = x[k] - left[k];
+  kernels.quantise(left, columns, pass->head_input.block_row(2 * i + 1));
 }
 
 // ---- head, for the rows whose logits are wanted: tile = tile of the matrix
