@@ -135,19 +135,24 @@ def shapes(arch, meta, vocabulary):
             yield f"blk.{n}.{name}{suffix}", shape
 
 
+def deviation(name, shape):
+    """Standard deviation of a matrix, such that every part of the model matters."""
+    unit = 1 / np.sqrt(shape[-1])
+    for part, sigma in (("token_embd", 2 * unit), ("ffn_gate_inp", 3.0), ("inp_gate", 2 * unit)):
+        if part in name:
+            return sigma
+    return 1.3 * unit
+
+
 def random_tensor(rng, name, shape):
-    """Every part of the model matters, and no parameter keeps a default."""
+    """No parameter keeps a default."""
     if "attn_q_norm" in name or "attn_k_norm" in name:
         return rng.normal(0.6, 0.2, shape)
     if "layer_output_scale" in name:
         return rng.uniform(0.6, 1.4, shape)
     if len(shape) == 1:
         return rng.normal(1, 0.25, shape)
-    unit = 1 / np.sqrt(shape[-1])
-    for part, sigma in (("token_embd", 0.25), ("ffn_gate_inp", 3.0), ("inp_gate", 2 * unit)):
-        if part in name:
-            return rng.normal(0, sigma, shape)
-    return rng.normal(0, 1.3 * unit, shape)
+    return rng.normal(0, deviation(name, shape), shape)
 
 
 def factors(meta):

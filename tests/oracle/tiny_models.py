@@ -121,9 +121,7 @@ def deviation(name, shape, moe, tied):
     return unit
 
 
-def random_tensor(rng, arch, name, shape, sigma):
-    if arch in gemma.ARCHITECTURES:
-        return gemma.random_tensor(rng, name, shape)
+def random_tensor(rng, name, shape, sigma):
     if name.endswith("norm.weight"):
         return rng.normal(1, 0.25, shape)
     if name.endswith("sinks.weight"):
@@ -206,8 +204,11 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
     out.set("tokenizer.ggml.model", "no_vocab")
     values, index = {}, 0
     for name, shape in shapes(arch, meta, vocabulary, tied):
-        sigma = deviation(name, shape, "expert_count" in meta, tied)
-        tensor = random_tensor(rng, arch, name, shape, sigma)
+        if arch in gemma.ARCHITECTURES:
+            sigma, tensor = gemma.deviation(name, shape), gemma.random_tensor(rng, name, shape)
+        else:
+            sigma = deviation(name, shape, "expert_count" in meta, tied)
+            tensor = random_tensor(rng, name, shape, sigma)
         type = stored_type(name, shape, scheme, index)
         if type == Type.F32:
             values[name] = tensor.astype(np.float32)

@@ -28,10 +28,14 @@ constexpr Golden kGoldens[] = {
     {"gpt_oss_truncated", true, true},
     {"gemma3", true, false, true},
     {"gemma4_dense", true, false, true},
+    {"gemma4", true, false},
     {"gemma4_shared", true, false},
     {"gpt_oss_mxfp4", false, false},
     {"llama_legacy", false, false},
     {"llama_mixed", false, false},
+    {"gemma4_q4_0", false, false},
+    {"gemma4_q4_k", false, false},
+    {"gemma4_shared_q4_k", false, false},
 };
 
 std::string PathOf(const Golden& golden) {
