@@ -195,7 +195,7 @@ def config(arch, meta, vocabulary):
         rms_norm_eps=meta["attention.layer_norm_rms_epsilon"],
         sliding_window=meta["attention.sliding_window"], tie_word_embeddings=True,
         final_logit_softcapping=meta.get("final_logit_softcapping"))
-    local = {"rope_type": "default", "rope_theta": meta["rope.freq_base_swa"]}
+    local = {"rope_type": "default", "rope_theta": meta.get("rope.freq_base_swa", 10000.0)}
     theta = {"rope_theta": meta["rope.freq_base"]}
     if arch == "gemma3":
         full = {**theta, "rope_type": "default"}

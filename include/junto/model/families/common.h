@@ -53,10 +53,16 @@ class FamilyKeys {
 
   // The same for each layer, from an array or one number for all.
   Status Sizes(const char* name, uint32_t limit, Span<uint32_t> out) const {
+    const MetadataValue* value = metadata_->Find(Key(name));
+    if (value != nullptr && value->type == MetadataType::kBool) {
+      return metadata::WrongType(*value, "a size");
+    }
     JUNTO_TRY(metadata_->GetU32s(Key(name), out));
     for (uint32_t value : out) JUNTO_TRY(Range(name, value, limit));
     return Status();
   }
+
+  bool Has(const char* name) const { return metadata_->Find(Key(name)) != nullptr; }
 
   // Valid until the next call.
   std::string_view Key(const char* name) const {

@@ -8,6 +8,7 @@
 #ifndef JUNTO_MODEL_FAMILIES_GEMMA_H_
 #define JUNTO_MODEL_FAMILIES_GEMMA_H_
 
+#include <algorithm>
 #include <cmath>
 
 #include "junto/model/families/common.h"
@@ -41,7 +42,10 @@ inline Status ReadGemmaLayers(const FamilyKeys& keys, ModelSpec* spec, GemmaLaye
       keys.SizeOr("attention.value_length_swa", full.value_dim, kMaxWidth, &sliding.value_dim));
   JUNTO_TRY(keys.Size("attention.sliding_window", kMaxContext, &sliding.window));
   JUNTO_TRY(keys.Sizes("feed_forward_length", kMaxWidth, layers->widths));
-  JUNTO_TRY(keys.U32sOr("attention.head_count_kv", full.heads, layers->kv_heads));
+  std::fill(layers->kv_heads.begin(), layers->kv_heads.end(), full.heads);
+  if (keys.Has("attention.head_count_kv")) {
+    JUNTO_TRY(keys.Sizes("attention.head_count_kv", full.heads, layers->kv_heads));
+  }
   for (uint32_t kv_heads : layers->kv_heads) {
     JUNTO_TRY(CheckKvHeads(keys, full.heads, kv_heads));
   }
@@ -92,7 +96,8 @@ inline Status ShareKeys(const FamilyKeys& keys, uint32_t shared, const GemmaLaye
   return Status();
 }
 
-// Attention of the current layer, with the norms around it.
+// Attention of the current layer, with the norms around it. Where `values` need not be in the file,
+// they are the keys.
 inline Status BindGemmaAttention(const Binder& binder, const ModelSpec& spec, Need values,
                                  LayerSpec* layer) {
   AttentionSpec* attention = &layer->attention;
@@ -241,7 +246,8 @@ inline Status ReadGemma4(const Gguf& gguf, const ModelOptions&, ModelSpec* spec)
     layer->ffn.router = router;
     layer->ffn.width = expert_widths[i];
     dense->width = layers.widths[i];
-    JUNTO_TRY(BindGemmaAttention(binder, *spec, Need::kOptional, layer));
+    const Need values = layer->attention.window == 0 ? Need::kOptional : Need::kRequired;
+    JUNTO_TRY(BindGemmaAttention(binder, *spec, values, layer));
     JUNTO_TRY(BindGemmaDense(binder, *spec, dense, beside ? &layer->beside_norm : &layer->ffn_norm,
                              layer));
     if (beside) JUNTO_TRY(BindGemmaExperts(binder, *spec, layer));
