@@ -23,10 +23,11 @@ struct Family {
   TinyModel model;
 };
 const std::vector<Family>& Families() {
-  static const std::vector<Family> families = {{"llama", TinyModel::Llama()},
-                                               {"mixtral", TinyModel::Mixtral()},
-                                               {"gpt-oss", TinyModel::GptOss()},
-                                               {"chat", TinyModel::Chat()}};
+  static const std::vector<Family> families = {
+      {"llama", TinyModel::Llama()},    {"mixtral", TinyModel::Mixtral()},
+      {"gpt-oss", TinyModel::GptOss()}, {"gemma3", TinyModel::Gemma3()},
+      {"gemma4", TinyModel::Gemma4()},  {"gemma4, shared", TinyModel::Gemma4Shared()},
+      {"chat", TinyModel::Chat()}};
   return families;
 }
 
@@ -186,6 +187,15 @@ TEST_CASE("any byte of the header may be wrong") {
   loader.CheckUsable();
 }
 
+// Without these a model is another one: tied, without bias or scale, with keys as values.
+bool IsOptional(const Family& family, const std::string& tensor) {
+  static const std::set<std::string> names = {"output.weight", "output.bias", "ffn_down_exps.scale",
+                                              "layer_output_scale.weight"};
+  const bool in_layer = tensor.compare(0, 4, "blk.") == 0;
+  if (names.count(in_layer ? tensor.substr(6) : tensor) != 0) return true;
+  return std::string(family.name) == "gemma4, shared" && tensor == "blk.1.attn_v.weight";
+}
+
 TEST_CASE("no tensor may be missing") {
   Loader loader;
   for (const Family& family : Families()) {
@@ -193,12 +203,14 @@ TEST_CASE("no tensor may be missing") {
       TinyModel model = family.model;
       const std::string name = model.tensors[i].name;
       model.tensors.erase(model.tensors.begin() + static_cast<std::ptrdiff_t>(i));
-      if (name == "output.weight" || name == "output.bias") {
+      if (IsOptional(family, name)) {
         Error err;
-        CHECK(loader.Load(model.Bytes(), &err) == JUNTO_OK);  // tied, or without bias
+        CHECK(loader.Load(model.Bytes(), &err) == JUNTO_OK);
         continue;
       }
-      loader.CheckRefused(model.Bytes(), JUNTO_E_FORMAT, "'" + name + "'");
+      const bool both = name.find("ffn_gate_up_exps") != std::string::npos;  // or one by one
+      loader.CheckRefused(model.Bytes(), JUNTO_E_FORMAT,
+                          both ? name.substr(0, 6) + "ffn_gate_exps.weight'" : "'" + name + "'");
     }
   }
 }
@@ -320,11 +332,26 @@ TEST_CASE("a tensor that nobody asks for may be anything that is whole") {
 
 // Keys that have a default; without any other the file is refused.
 const std::set<std::string>& OptionalKeys() {
-  static const std::set<std::string> keys = {
-      "llama.attention.head_count_kv", "llama.attention.key_length", "llama.attention.value_length",
-      "llama.rope.freq_base",          "llama.expert_count",         "gpt-oss.rope.scaling.type",
-      "gpt-oss.rope.scaling.factor",   "tokenizer.ggml.token_type",  "tokenizer.ggml.eos_token_id",
-      "tokenizer.chat_template",       "tokenizer.ggml.pre"};
+  static const std::set<std::string> keys = {"llama.attention.head_count_kv",
+                                             "llama.attention.key_length",
+                                             "llama.attention.value_length",
+                                             "gemma3.vocab_size",
+                                             "gemma4.vocab_size",
+                                             "gemma3.attention.head_count_kv",
+                                             "gemma4.attention.head_count_kv",
+                                             "gemma4.expert_count",
+                                             "gemma4.attention.key_length_swa",
+                                             "gemma4.attention.value_length_swa",
+                                             "gemma4.attention.shared_kv_layers",
+                                             "gemma4.embedding_length_per_layer_input",
+                                             "llama.rope.freq_base",
+                                             "llama.expert_count",
+                                             "gpt-oss.rope.scaling.type",
+                                             "gpt-oss.rope.scaling.factor",
+                                             "tokenizer.ggml.token_type",
+                                             "tokenizer.ggml.eos_token_id",
+                                             "tokenizer.chat_template",
+                                             "tokenizer.ggml.pre"};
   return keys;
 }
 
@@ -409,6 +436,35 @@ TEST_CASE("numbers out of range are named") {
   check(gpt_oss, "gpt-oss.rope.scaling.factor", inf, "gpt-oss.rope.scaling.factor");
   check(gpt_oss, "gpt-oss.rope.scaling.yarn_beta_fast", NAN, "yarn_beta_fast");
   check(gpt_oss, "gpt-oss.rope.scaling.yarn_beta_slow", -1.0f, "rope");
+
+  const TinyModel gemma4 = TinyModel::Gemma4();
+  for (const char* key :
+       {"attention.head_count", "attention.head_count_kv", "attention.key_length",
+        "attention.value_length", "attention.key_length_swa", "attention.value_length_swa",
+        "attention.sliding_window", "feed_forward_length", "expert_feed_forward_length",
+        "rope.dimension_count", "rope.dimension_count_swa"}) {
+    sizes(gemma4, std::string("gemma4.") + key);
+  }
+  check(gemma4, "gemma4.attention.key_length", uint32_t{24}, "rope_freqs.weight");
+  check(gemma4, "gemma4.attention.key_length_swa", uint32_t{16}, "blk.0.attn_q.weight");
+  check(gemma4, "gemma4.attention.value_length", uint32_t{16}, "blk.1.attn_output.weight");
+  check(gemma4, "gemma4.attention.head_count_kv", uint32_t{3}, "head_count_kv");
+  check(gemma4, "gemma4.attention.head_count_kv", uint32_t{2}, "blk.1.attn_k.weight");
+  check(gemma4, "gemma4.attention.sliding_window_pattern", uint32_t{0}, "blk.0.attn_q.weight");
+  check(gemma4, "gemma4.rope.freq_base_swa", 0.5f, "rope base");
+  check(gemma4, "gemma4.final_logit_softcapping", -1.0f, "final_logit_softcapping");
+  const TinyModel shared = TinyModel::Gemma4Shared();
+  check(shared, "gemma4.attention.shared_kv_layers", uint32_t{5}, "shared_kv_layers");
+  check(shared, "gemma4.attention.shared_kv_layers", uint32_t{4}, "shared_kv_layers");
+  check(shared, "gemma4.attention.shared_kv_layers", uint32_t{3}, "shared_kv_layers");
+  check(shared, "gemma4.embedding_length_per_layer_input", UINT32_MAX, "per_layer_input");
+  check(shared, "gemma4.embedding_length_per_layer_input", uint32_t{16}, "per_layer_token_embd");
+  TinyModel odd = shared;
+  odd.Set("gemma4.attention.head_count_kv", std::vector<int32_t>{2, 2, 2, 1});
+  loader.CheckRefused(odd.Bytes(), JUNTO_E_FORMAT, "head_count_kv");
+  odd = gemma4;
+  odd.Set("gemma4.attention.sliding_window_pattern", std::vector<bool>{true, false, true});
+  loader.CheckRefused(odd.Bytes(), JUNTO_E_FORMAT, "sliding_window_pattern");
 
   check(llama, "llama.attention.head_count_kv", uint32_t{3}, "head_count_kv");
   check(llama, "llama.block_count", uint32_t{3}, "blk.2.");

@@ -26,7 +26,9 @@ const std::vector<Named>& Models() {
                                             {"llama", ParityModel("llama")},
                                             {"llama_mixed", ParityModel("llama_mixed")},
                                             {"mixtral", ParityModel("mixtral")},
-                                            {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")}};
+                                            {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
+                                            {"gemma4_q4_k", ParityModel("gemma4_q4_k")},
+                                            {"gemma4_shared", ParityModel("gemma4_shared")}};
   return models;
 }
 

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GptOssConfig, LlamaConfig, MixtralConfig
 
+import gemma
+
 torch.set_num_threads(1)
 torch.manual_seed(0)
 
@@ -89,6 +91,9 @@ def rope_parameters(meta, yarn_truncate):
 
 def load(arch, meta, get, vocabulary, tied, yarn_truncate=False):
     """Builds the model. `meta` holds the GGUF keys without their "arch." prefix."""
+    if arch in gemma.ARCHITECTURES:
+        return build(gemma.config(arch, meta, vocabulary),
+                     [gemma.parameters(arch, meta, get, vocabulary)])
     layers, heads = meta["block_count"], meta["attention.head_count"]
     kv_heads, experts = meta["attention.head_count_kv"], meta.get("expert_count", 0)
     hidden = meta["embedding_length"]
@@ -110,13 +115,18 @@ def load(arch, meta, get, vocabulary, tied, yarn_truncate=False):
     else:
         config = LlamaConfig(**shape)
         parameters = [llama_layers(get, layers, heads, kv_heads), dense_layers(get, layers)]
+    assert config.rope_parameters.get("truncate", yarn_truncate) == yarn_truncate
+    return build(config, [common(get, layers, tied), *parameters])
+
+
+def build(config, groups):
+    """The model of `config` with exactly the parameters that the groups yield."""
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32,
                                              attn_implementation="eager",
                                              experts_implementation="eager")
     state = {}
-    for group in [common(get, layers, tied), *parameters]:
+    for group in groups:
         for name, values in group:
             state[name] = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     model.load_state_dict(state, strict=True)  # every parameter is ours, none keeps a default
-    assert config.rope_parameters.get("truncate", yarn_truncate) == yarn_truncate
     return model.eval()

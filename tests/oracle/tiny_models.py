@@ -14,8 +14,11 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
 from gguf import dequantize, quantize
+from transformers.models.gemma4.modeling_gemma4 import Gemma4TextRouter
 
 import blocks
+import gemma
+import gemma_reference
 import huggingface
 import reference
 from gguf_file import Writer
@@ -71,6 +74,9 @@ GPT_OSS_MXFP4 = {
 
 def shapes(arch, meta, vocabulary, tied):
     """Yields (tensor name, numpy shape) in file order."""
+    if arch in gemma.ARCHITECTURES:
+        yield from gemma.shapes(arch, meta, vocabulary)
+        return
     d, layers = meta["embedding_length"], meta["block_count"]
     heads, kv_heads = meta["attention.head_count"], meta["attention.head_count_kv"]
     dims, experts = meta.get("attention.key_length", d // heads), meta.get("expert_count", 0)
@@ -140,6 +146,8 @@ def stored_type(name, shape, scheme, index):
     """Type of a matrix: vectors, routers and biases stay F32."""
     if scheme == "f32" or len(shape) == 1 or "ffn_gate_inp" in name or name.endswith(".bias"):
         return Type.F32
+    if callable(scheme):
+        return scheme(name, shape)
     if scheme == "mxfp4":
         return Type.MXFP4 if "_exps" in name else Type.Q8_0
     return scheme[index % len(scheme)]
@@ -158,13 +166,15 @@ def encode(rng, values, type, sigma):
 
 def decisive_tokens(rng, model, vocabulary, used, gap):
     """Draws tokens one by one, each such that every layer routes it by at least `gap`."""
-    routers = [m for m in model.modules() if type(m).__name__.endswith("TopKRouter")]
+    routers = [m for m in model.modules() if type(m).__name__.endswith("Router")]
     if not routers:
         return rng.integers(0, vocabulary, TOKENS)
     gaps = []
 
-    def record(_module, _inputs, output):
+    def record(module, _inputs, output):
         top = output[0][-1].topk(used + 1).values
+        if isinstance(module, Gemma4TextRouter):  # which gives probabilities
+            top = top.log()
         gaps.append((top[-2] - top[-1]).item())
 
     hooks = [router.register_forward_hook(record) for router in routers]
@@ -184,7 +194,8 @@ def decisive_tokens(rng, model, vocabulary, used, gap):
 
 
 @torch.no_grad()
-def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, truncate=False):
+def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, truncate=False,
+         images=False):
     rng = np.random.default_rng(seed)
     out = Writer(path, arch)
     for key, value in meta.items():
@@ -194,8 +205,11 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
     out.set("tokenizer.ggml.model", "no_vocab")
     values, index = {}, 0
     for name, shape in shapes(arch, meta, vocabulary, tied):
-        sigma = deviation(name, shape, "expert_count" in meta, tied)
-        tensor = random_tensor(rng, name, shape, sigma)
+        if arch in gemma.ARCHITECTURES:
+            sigma, tensor = gemma.deviation(name, shape), gemma.random_tensor(rng, name, shape)
+        else:
+            sigma = deviation(name, shape, "expert_count" in meta, tied)
+            tensor = random_tensor(rng, name, shape, sigma)
         type = stored_type(name, shape, scheme, index)
         if type == Type.F32:
             values[name] = tensor.astype(np.float32)
@@ -207,13 +221,20 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
             out.blocks(name, raw, type)
     if "llama3" in meta:
         out.array("rope_freqs.weight", llama3_divisors(meta).astype(np.float32))
+    if arch == "gemma4":
+        out.array("rope_freqs.weight", gemma.factors(meta))
     model = huggingface.load(arch, meta, values.__getitem__, vocabulary, tied, truncate)
     tokens = decisive_tokens(rng, model, vocabulary, meta.get("expert_used_count", 0), gap)
     logits = model(torch.from_numpy(tokens)[None], use_cache=False).logits[0].numpy()
     out.array("golden.tokens", tokens.astype(np.int32))
     out.array("golden.logits", logits)
+    if images:
+        out.array("golden.images", np.array(gemma.IMAGES, np.int32))
+        masks = gemma.image_masks(arch, model, tokens)
+        out.array("golden.image_logits", model(torch.from_numpy(tokens)[None], use_cache=False,
+                                               attention_mask=masks).logits[0].numpy())
     out.close()
-    reference.check(path)
+    (gemma_reference if arch in gemma.ARCHITECTURES else reference).check(path)
 
 
 MODELS = {
@@ -226,6 +247,17 @@ MODELS = {
     "gpt_oss_truncated": dict(arch="gpt-oss", meta=GPT_OSS, seed=16, vocabulary=159, truncate=True),
     "gpt_oss_mxfp4": dict(arch="gpt-oss", meta=GPT_OSS_MXFP4, seed=17, vocabulary=160,
                           scheme="mxfp4", gap=0.2),
+    "gemma3": dict(arch="gemma3", meta=gemma.GEMMA3, seed=18, vocabulary=155, images=True),
+    "gemma4": dict(arch="gemma4", meta=gemma.GEMMA4, seed=19, vocabulary=157),
+    "gemma4_dense": dict(arch="gemma4", meta=gemma.GEMMA4_DENSE, seed=20, vocabulary=158,
+                         images=True),
+    "gemma4_shared": dict(arch="gemma4", meta=gemma.GEMMA4_SHARED, seed=21, vocabulary=159),
+    "gemma4_q4_0": dict(arch="gemma4", meta=gemma.GEMMA4_MIXED, seed=22, vocabulary=160,
+                        scheme=gemma.quantised_type("q4_0"), gap=0.2),
+    "gemma4_q4_k": dict(arch="gemma4", meta=gemma.GEMMA4_MIXED, seed=23, vocabulary=160,
+                        scheme=gemma.quantised_type("q4_k"), gap=0.2),
+    "gemma4_shared_q4_k": dict(arch="gemma4", meta=gemma.GEMMA4_SHARED_MIXED, seed=24,
+                               vocabulary=160, scheme=gemma.quantised_type("q4_k")),
 }
 
 if __name__ == "__main__":

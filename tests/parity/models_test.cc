@@ -18,6 +18,7 @@ struct Golden {
   const char* name;
   bool float_weights;  // else activations are int8 and only errors of rounding are compared
   bool yarn_truncate;
+  bool images = false;  // with logits for rows that see ahead
 };
 constexpr Golden kGoldens[] = {
     {"llama", true, false},
@@ -25,9 +26,16 @@ constexpr Golden kGoldens[] = {
     {"mixtral", true, false},
     {"gpt_oss", true, false},
     {"gpt_oss_truncated", true, true},
+    {"gemma3", true, false, true},
+    {"gemma4_dense", true, false, true},
+    {"gemma4", true, false},
+    {"gemma4_shared", true, false},
     {"gpt_oss_mxfp4", false, false},
     {"llama_legacy", false, false},
     {"llama_mixed", false, false},
+    {"gemma4_q4_0", false, false},
+    {"gemma4_q4_k", false, false},
+    {"gemma4_shared_q4_k", false, false},
 };
 
 std::string PathOf(const Golden& golden) {
@@ -80,6 +88,55 @@ TEST_CASE("logits equal HF transformers with float weights") {
       INFO("row " << row);
       CHECK(ArgMax(&logits[row * vocab], vocab) == ArgMax(&reference.logits[row * vocab], vocab));
     }
+  }
+}
+
+// The logits of one pass over all tokens, where the rows of an image see all of it.
+std::vector<float> ImageLogits(Host* host, const Model& model, const Reference& reference,
+                               Span<const int32_t> images) {
+  const auto count = static_cast<uint32_t>(reference.tokens.size());
+  std::vector<uint64_t> ends(count);
+  for (uint32_t i = 0; i < count; ++i) ends[i] = i + 1;
+  for (size_t i = 0; i < images.size(); i += 2) {
+    std::fill(ends.begin() + images[i], ends.begin() + images[i + 1], images[i + 1]);
+  }
+  KvCache kv;
+  Pass pass;
+  const auto lay_out = [&](Arena* arena) {
+    kv.LayOut(model.spec(), count, count, KvType::kF32, arena, arena);
+    pass.LayOut(model.engine(), count, count, arena);
+  };
+  Arena measured;
+  lay_out(&measured);
+  Block block;
+  RequireOk(
+      Block::Allocate(&host->memory, measured.used(), Arena::kAlignment, Tag::kScratch, &block));
+  Arena arena(block.data(), measured.used());
+  lay_out(&arena);
+  for (uint32_t i = 0; i < count; ++i) {
+    REQUIRE(pass.AddRow(&kv, i, ends[i], reference.tokens[i]));
+    pass.AddHead(i);
+  }
+  Deadline deadline(&host->clock, kNoBudget, nullptr);
+  Cursor cursor;
+  RequireOk(model.program().Run(&pass, model.program().end(), &deadline, &cursor));
+  return {pass.logits(0), pass.logits(count)};
+}
+
+TEST_CASE("rows of an image see all of it in the layers that look ahead") {
+  for (const Golden& golden : kGoldens) {
+    if (!golden.images) continue;
+    Host host(2);
+    Reference reference = ReadReference(&host, golden);
+    Owned<Gguf> gguf = host.Open(PathOf(golden));
+    const auto images = test::ReadTensor<int32_t>(gguf.get(), "golden.images");
+    const auto expected = test::ReadTensor<float>(gguf.get(), "golden.image_logits");
+    const auto model = host.Load(PathOf(golden), OptionsOf(golden, true));
+    const float worst =
+        WorstError(ImageLogits(&host, *model, reference, {images.data(), images.size()}), expected);
+    INFO(golden.name << ": worst " << worst);
+    CHECK(worst <= 5e-5f);
+    CHECK(WorstError(reference.logits, expected) > 0.1f);  // it makes a difference
   }
 }
 

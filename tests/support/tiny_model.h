@@ -42,6 +42,11 @@ class TinyModel {
   }
   static TinyModel Mixtral(uint32_t vocab = 48) { return TinyModel("llama", vocab, 4, 48); }
   static TinyModel GptOss(uint32_t vocab = 48) { return TinyModel("gpt-oss", vocab, 4, 48); }
+  // Gemma, each layer of its two kinds: dense, with experts, and with inputs to every layer and
+  // keys that two layers have from two others.
+  static TinyModel Gemma3() { return TinyModel("gemma3", GemmaShape{2, 0, 0, 0}); }
+  static TinyModel Gemma4() { return TinyModel("gemma4", GemmaShape{2, 4, 0, 0}); }
+  static TinyModel Gemma4Shared() { return TinyModel("gemma4", GemmaShape{4, 0, 8, 2}); }
   // Llama with the small vocabulary of the tokenizer's tests and ChatML's markers. It talks without
   // end.
   static TinyModel Chat() {
@@ -179,6 +184,97 @@ class TinyModel {
       if (experts != 0) dims.push_back(experts);
       AddMatrix(blk + name + (experts != 0 ? "_exps" : ""), dims, gpt_oss);
     }
+  }
+
+  struct GemmaShape {
+    uint32_t layers;
+    uint32_t experts;
+    uint32_t inputs;  // to each layer
+    uint32_t shared;  // layers without keys
+  };
+  static constexpr uint32_t kFullDim = 20;  // of heads in layers that see everything
+
+  TinyModel(const std::string& architecture, const GemmaShape& shape) : width_(48) {
+    const bool four = architecture == "gemma4";
+    const std::string p = architecture + ".";
+    std::vector<bool> sliding;
+    std::vector<int32_t> kv_heads;
+    for (uint32_t i = 0; i < shape.layers; ++i) {
+      sliding.push_back(i % 2 == 0);
+      kv_heads.push_back(shape.experts != 0 && i % 2 != 0 ? 1 : 2);
+    }
+    Set("general.architecture", architecture);
+    Set(p + "block_count", shape.layers).Set(p + "context_length", uint32_t{256});
+    Set(p + "embedding_length", width_).Set(p + "feed_forward_length", kInner);
+    Set(p + "vocab_size", uint32_t{48});
+    Set(p + "attention.head_count", kHeads).Set(p + "attention.head_count_kv", kv_heads);
+    Set(p + "attention.key_length", kFullDim).Set(p + "attention.value_length", kFullDim);
+    Set(p + "attention.sliding_window", uint32_t{16});
+    Set(p + "attention.layer_norm_rms_epsilon", 1e-5f).Set(p + "rope.freq_base", 10000.0f);
+    if (four) {
+      Set(p + "attention.sliding_window_pattern", sliding);
+      Set(p + "attention.key_length_swa", kHeadDim).Set(p + "attention.value_length_swa", kHeadDim);
+    }
+    if (shape.experts != 0) {
+      Set(p + "expert_count", shape.experts).Set(p + "expert_used_count", uint32_t{2});
+      Set(p + "expert_feed_forward_length", uint32_t{24});
+    }
+    if (shape.inputs != 0) Set(p + "embedding_length_per_layer_input", shape.inputs);
+    if (shape.shared != 0) Set(p + "attention.shared_kv_layers", shape.shared);
+    Set("tokenizer.ggml.model", "no_vocab");
+
+    Add("token_embd.weight", {width_, 48}, 0.3f);
+    Add("output_norm.weight", {width_}, 0.25f, 1.0f);
+    if (four) Add("rope_freqs.weight", {kFullDim / 2}, 0.25f, 1.0f);
+    if (shape.inputs != 0) {
+      const uint64_t all = shape.layers * shape.inputs;
+      Add("per_layer_token_embd.weight", {all, 48}, 0.3f);
+      AddMatrix("per_layer_model_proj", {width_, all}, false);
+      Add("per_layer_proj_norm.weight", {shape.inputs}, 0.25f, 1.0f);
+    }
+    for (uint32_t i = 0; i < shape.layers; ++i) {
+      const uint64_t dim = four && sliding[i] ? kHeadDim : kFullDim;
+      AddGemmaLayer(i, shape, four, !four || sliding[i] || shape.inputs != 0, dim,
+                    static_cast<uint64_t>(kv_heads[i]));
+    }
+  }
+
+  void AddGemmaLayer(uint32_t layer, const GemmaShape& shape, bool four, bool values, uint64_t dim,
+                     uint64_t kv_heads) {
+    const std::string blk = "blk." + std::to_string(layer) + ".";
+    const auto norm = [&](const char* name, uint64_t size) {
+      Add(blk + name + ".weight", {size}, 0.25f, 1.0f);
+    };
+    for (const char* name : {"attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"}) {
+      norm(name, width_);
+    }
+    AddMatrix(blk + "attn_q", {width_, kHeads * dim}, false);
+    norm("attn_q_norm", dim);
+    if (layer < shape.layers - shape.shared) {
+      AddMatrix(blk + "attn_k", {width_, kv_heads * dim}, false);
+      norm("attn_k_norm", dim);
+      if (values) AddMatrix(blk + "attn_v", {width_, kv_heads * dim}, false);
+    }
+    AddMatrix(blk + "attn_output", {kHeads * dim, width_}, false);
+    AddMatrix(blk + "ffn_gate", {width_, kInner}, false);
+    AddMatrix(blk + "ffn_up", {width_, kInner}, false);
+    AddMatrix(blk + "ffn_down", {kInner, width_}, false);
+    if (shape.experts != 0) {
+      for (const char* name : {"post_ffw_norm_1", "pre_ffw_norm_2", "post_ffw_norm_2"}) {
+        norm(name, width_);
+      }
+      AddMatrix(blk + "ffn_gate_inp", {width_, shape.experts}, false);
+      Add(blk + "ffn_gate_inp.scale", {width_}, 0.25f, 1.0f);
+      AddMatrix(blk + "ffn_gate_up_exps", {width_, 48, shape.experts}, false);
+      AddMatrix(blk + "ffn_down_exps", {24, width_, shape.experts}, false);
+      Add(blk + "ffn_down_exps.scale", {shape.experts}, 0.25f, 1.0f);
+    }
+    if (shape.inputs != 0) {
+      AddMatrix(blk + "inp_gate", {width_, shape.inputs}, false);
+      AddMatrix(blk + "proj", {shape.inputs, width_}, false);
+      norm("post_norm", width_);
+    }
+    if (four) Add(blk + "layer_output_scale.weight", {1}, 0.1f, 1.0f);
   }
 
   void AddMatrix(const std::string& name, const std::vector<uint64_t>& dims, bool bias) {

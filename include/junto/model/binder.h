@@ -47,7 +47,29 @@ class Binder {
     out->rows = rows;
     out->columns = columns;
     out->count = experts == 0 ? 1 : experts;
+    out->tensor_rows = rows;
     return Status();
+  }
+
+  // Two matrices in one tensor, NAME.weight [experts][2 * rows][columns]: `first` above `second`.
+  Status BindPairs(const char* name, uint32_t experts, uint32_t rows, uint32_t columns,
+                   MatrixRef* first, MatrixRef* second) const {
+    JUNTO_TRY(BindMatrices(name, experts, 2 * rows, columns, Need::kOptional, first));
+    if (first->bias != nullptr) {
+      return Status::Make(Code::kUnsupported, "tensor '%s%s.bias': biases of %u matrices in one",
+                          prefix_, name, 2u);
+    }
+    first->rows = rows;
+    *second = *first;
+    second->first_row = rows;
+    return Status();
+  }
+
+  // Whether the current layer, or the model outside of layers, has the tensor.
+  bool Has(const char* name) const {
+    char full[96];
+    std::snprintf(full, sizeof(full), "%s%s", prefix_, name);
+    return gguf_->FindTensor(full) != nullptr;
   }
 
   // `dims` in the file's order, fastest first.

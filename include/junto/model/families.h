@@ -2,6 +2,7 @@
 #ifndef JUNTO_MODEL_FAMILIES_H_
 #define JUNTO_MODEL_FAMILIES_H_
 
+#include "junto/model/families/gemma.h"
 #include "junto/model/families/gpt_oss.h"
 #include "junto/model/families/llama.h"
 
@@ -13,6 +14,8 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
+    {"gemma3", ReadGemma3},
+    {"gemma4", ReadGemma4},
     {"gpt-oss", ReadGptOss},
     {"llama", ReadLlama},
 };
@@ -28,7 +31,8 @@ inline Status ReadModelSpec(const Gguf& gguf, const ModelOptions& options, Model
     return family.read(gguf, options, spec);
   }
   return Status::Make(Code::kUnsupported,
-                      "architecture '%.*s' is none of the %zu that are known: gpt-oss, llama",
+                      "architecture '%.*s' is none of the %zu that are known: gemma3, gemma4, "
+                      "gpt-oss, llama",
                       static_cast<int>(architecture.size() < 64 ? architecture.size() : 64),
                       architecture.data(), sizeof(kFamilies) / sizeof(kFamilies[0]));
 }

@@ -17,28 +17,35 @@ namespace junto {
 using VectorRef = const TensorInfo*;
 
 // A matrix in the file, `rows` outputs by `columns` inputs, with an optional bias per row. For
-// experts the same for each of `count`.
+// experts the same for each of `count`. Without a weight there is no matrix.
 struct MatrixRef {
   const TensorInfo* weight = nullptr;
   const TensorInfo* bias = nullptr;
   uint32_t rows = 0;
   uint32_t columns = 0;
   uint32_t count = 1;
+  uint32_t first_row = 0;    // where a tensor holds several matrices: its first row,
+  uint32_t tensor_rows = 0;  // and rows of the tensor for each expert
 };
 
 struct AttentionSpec {
   uint32_t heads = 0;
-  uint32_t kv_heads = 0;      // divides heads; consecutive query heads share one
-  uint32_t key_dim = 0;       // per head
-  uint32_t value_dim = 0;     // per head
-  uint32_t window = 0;        // positions a token sees, itself included; 0: all before it
-  uint32_t rope = 0;          // index into ModelSpec::ropes
-  float scale = 0.0f;         // multiplies q.k
-  float softcap = 0.0f;       // of the scaled scores; 0: none
-  VectorRef sinks = nullptr;  // [heads]
+  uint32_t kv_heads = 0;       // divides heads; consecutive query heads share one
+  uint32_t key_dim = 0;        // per head
+  uint32_t value_dim = 0;      // per head
+  uint32_t window = 0;         // positions a token sees, itself included; 0: all before it
+  bool sees_ahead = false;     // rows of one image see the rest of it; else what is before
+  uint32_t kv_back = 0;        // layers back to the one whose keys and values are read; 0: its own
+  uint32_t rope = 0;           // index into ModelSpec::ropes
+  float scale = 0.0f;          // multiplies q.k
+  float softcap = 0.0f;        // of the scaled scores; 0: none
+  VectorRef sinks = nullptr;   // [heads]
+  VectorRef q_norm = nullptr;  // [key_dim], of each head before rope
+  VectorRef k_norm = nullptr;  // the same
+  bool v_norm = false;         // of each head, without weights
   MatrixRef q;
-  MatrixRef k;
-  MatrixRef v;
+  MatrixRef k;  // absent: keys and values are another layer's
+  MatrixRef v;  // absent: values are the keys before norm and rope
   MatrixRef out;
 };
 
@@ -47,18 +54,48 @@ struct FeedForwardSpec {
   uint32_t width = 0;
   ActivationSpec activation;
   RouterSpec router;
-  MatrixRef route;  // [experts][model width]
+  MatrixRef route;                   // [experts][model width]
+  VectorRef route_norm = nullptr;    // what the router reads; nullptr: what the experts read
+  float route_scale = 1.0f;          // multiplies the router's logits
+  VectorRef expert_scale = nullptr;  // [experts], multiplies the weights of the chosen
   MatrixRef gate;
   MatrixRef up;
   MatrixRef down;
 };
 
-// x += attention(norm(x)); x += feed_forward(norm(x))
+// x += mixer_post_norm(attention(mixer_norm(x)))
+// x += post_norm(ffn_post_norm(ffn(ffn_norm(x))) + beside_post_norm(beside(beside_norm(x))))
+// x += input_post_norm(input_out(f(input_gate x, the token's input to this layer)))
+// x *= scale
+// A norm that is nullptr changes nothing, but beside_norm then stands for ffn_norm.
 struct LayerSpec {
   VectorRef mixer_norm = nullptr;
   AttentionSpec attention;
+  VectorRef mixer_post_norm = nullptr;
   VectorRef ffn_norm = nullptr;
   FeedForwardSpec ffn;
+  VectorRef ffn_post_norm = nullptr;
+  VectorRef beside_norm = nullptr;
+  FeedForwardSpec beside;  // a dense network beside experts; width 0: none
+  VectorRef beside_post_norm = nullptr;
+  VectorRef post_norm = nullptr;
+  MatrixRef input_gate;  // [LayerInputsSpec::width][model width], f being ffn.activation
+  MatrixRef input_out;   // [model width][LayerInputsSpec::width]
+  VectorRef input_post_norm = nullptr;
+  VectorRef scale = nullptr;  // [1]
+};
+
+// What a token brings to every layer besides the residual stream x that it begins with:
+// (norm(projection x * projection_scale) + embedding[token] * embedding_scale) * scale, the norm
+// being of each layer's part.
+struct LayerInputsSpec {
+  uint32_t width = 0;    // for each layer; 0: nothing
+  MatrixRef embedding;   // [vocab][layers * width]
+  MatrixRef projection;  // [layers * width][model width]
+  VectorRef norm = nullptr;
+  float projection_scale = 1.0f;
+  float embedding_scale = 1.0f;
+  float scale = 1.0f;
 };
 
 struct ModelSpec {
@@ -71,9 +108,12 @@ struct ModelSpec {
   uint32_t context_max = 0;  // positions the model was made for
   float epsilon = 0.0f;      // of every norm
   MatrixRef embedding;
+  float embedding_scale = 1.0f;
+  LayerInputsSpec layer_inputs;
   VectorRef output_norm = nullptr;
   MatrixRef head;                    // head.weight == embedding.weight when tied
-  VectorRef rope_factors = nullptr;  // divisors of the frequencies of every rope
+  float logit_softcap = 0.0f;        // logit = cap * tanh(logit / cap); 0: none
+  VectorRef rope_factors = nullptr;  // divisors of the frequencies of ropes[0]
   Vector<RopeSpec> ropes;
   Vector<LayerSpec> layers;
 };

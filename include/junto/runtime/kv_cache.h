@@ -1,7 +1,8 @@
 // KvCache: the keys and values of one sequence, in blocks of 64 positions per layer.
 //
 // Layers that see everything have a block for every 64 positions of the context. Layers with a
-// window keep a ring: enough blocks for the window and for the rows of one pass.
+// window keep a ring: enough blocks for the window and for the rows of one pass. Layers that read
+// another's keys and values have none of their own.
 #ifndef JUNTO_RUNTIME_KV_CACHE_H_
 #define JUNTO_RUNTIME_KV_CACHE_H_
 
@@ -33,6 +34,10 @@ class KvCache {
     layer_count_ = static_cast<uint32_t>(spec.layers.size());
     layers_ = tables->Take<KvLayer>(layer_count_);
     for (uint32_t i = 0; i < layer_count_; ++i) {
+      if (const uint32_t back = spec.layers[i].attention.kv_back; back != 0) {
+        if (layers_ != nullptr) layers_[i] = layers_[i - back];
+        continue;
+      }
       KvLayer layer = Shape(spec.layers[i].attention, context, chunk, type);
       layer.blocks = tables->Take<uint8_t*>(layer.block_count);
       uint8_t* data = pages->Take<uint8_t>(layer.block_count * layer.block_bytes);

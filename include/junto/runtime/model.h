@@ -105,7 +105,7 @@ class Model {
   };
   Cost DecodeCost() const {
     Cost cost;
-    const auto add = [&cost](const Matrix& matrix, uint64_t count) {
+    const auto add = [&cost](const Matrix& matrix, uint64_t count = 1) {
       const PanelMatrix& panels = matrix.panels;
       cost.bytes += count * MatrixBytes(panels.format, panels.rows, panels.columns);
       cost.params += count * panels.rows * panels.columns;
@@ -113,14 +113,18 @@ class Model {
     for (size_t i = 0; i < spec_.layers.size(); ++i) {
       const LayerWeights& layer = weights_.layers[i];
       const RouterSpec& router = spec_.layers[i].ffn.router;
-      for (const Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.out}) add(*matrix, 1);
-      if (router.experts != 0) add(layer.route, 1);
+      for (const Matrix* matrix :
+           {&layer.q, &layer.k, &layer.v, &layer.out, &layer.route, &layer.beside.gate,
+            &layer.beside.up, &layer.beside.down, &layer.input_gate, &layer.input_out}) {
+        add(*matrix);
+      }
       const uint64_t used = router.experts != 0 ? router.experts_used : 1;
       for (const Matrix* matrix : {&layer.ffn.gate, &layer.ffn.up, &layer.ffn.down}) {
         add(*matrix, used);
       }
     }
-    add(weights_.head, 1);
+    add(weights_.input_projection);
+    add(weights_.head);
     return cost;
   }
   uint64_t TotalParams() const {
@@ -233,11 +237,15 @@ class Model {
   // by the same tiles, go together.
   Status PrepareGemm(Owned<FloatGemm> gemm) {
     gemm_ = std::move(gemm);
+    JUNTO_TRY(PrepareGemm({&weights_.input_projection}));
     for (LayerWeights& layer : weights_.layers) {
-      for (Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.ffn.down}) {
+      for (Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.ffn.down,
+                             &layer.beside.down, &layer.input_gate, &layer.input_out}) {
         JUNTO_TRY(PrepareGemm({matrix}));
       }
-      JUNTO_TRY(PrepareGemm({&layer.ffn.gate, &layer.ffn.up}));
+      for (FeedForwardWeights* ffn : {&layer.ffn, &layer.beside}) {
+        JUNTO_TRY(PrepareGemm({&ffn->gate, &ffn->up}));
+      }
     }
     if (!loaded_) return Status();
     return gemm_->Ready(services_.executor->worker_count(), services_.kernels);
@@ -245,7 +253,7 @@ class Model {
 
   Status PrepareGemm(std::initializer_list<Matrix*> matrices) {
     for (const Matrix* matrix : matrices) {
-      if (IsQuantised(matrix->panels.format)) return Status();
+      if (!matrix->present() || IsQuantised(matrix->panels.format)) return Status();
     }
     for (Matrix* matrix : matrices) {
       const PanelMatrix& panels = matrix->panels;
@@ -265,7 +273,7 @@ class Model {
     double* next = frequencies_.data();
     for (size_t i = 0; i < ropes_.size(); ++i) {
       RopeSpec& rope = spec_.ropes[i];
-      rope.factors = weights_.rope_factors;
+      rope.factors = i == 0 ? weights_.rope_factors : nullptr;
       JUNTO_TRY(CheckRope(rope));
       RopeFrequencies(rope, next, &ropes_[i].magnitude);
       ropes_[i].frequencies = next;

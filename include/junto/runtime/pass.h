@@ -34,6 +34,8 @@ struct Engine {
 struct PassRow {
   KvCache* kv = nullptr;
   uint64_t position = 0;
+  uint64_t end = 0;  // of the positions it may see: past its own, or past its image's, whose rows
+                     // travel in one pass; layers that do not look ahead stop at its own
   int32_t token = 0;
 };
 
@@ -72,16 +74,21 @@ class Pass {
     const Widths widths(engine, logit_rows);
     const uint32_t width = engine.spec->width;
     rows_ = arena->Take<PassRow>(rows);
-    residual = TakeActivations(rows, width, false, arena);
+    residual = TakeActivations(rows, width, widths.inputs != 0, arena);
     normed = TakeActivations(rows, width, true, arena);
+    beside_normed = TakeActivations(rows, widths.beside_normed, true, arena);
+    route_normed = TakeActivations(rows, widths.route_normed, true, arena);
     projected = TakeActivations(rows, width, false, arena);
     query = TakeActivations(rows, widths.query, false, arena);
     key = TakeActivations(rows, widths.key, false, arena);
     value = TakeActivations(rows, widths.value, false, arena);
     attended = TakeActivations(rows, widths.attended, true, arena);
-    gated = TakeActivations(uint64_t{rows} * widths.experts_used, widths.ffn, true, arena);
+    gated = TakeActivations(rows, widths.gated, true, arena);
+    beside_gated = TakeActivations(rows, widths.beside, true, arena);
     expert_out = TakeActivations(uint64_t{rows} * widths.experts_used, width, false, arena);
     router_logits = TakeActivations(rows, widths.experts, false, arena);
+    layer_inputs = TakeActivations(rows, widths.inputs, false, arena);
+    input_gated = TakeActivations(rows, engine.spec->layer_inputs.width, true, arena);
     slots.active = arena->Take<uint32_t>(widths.experts);
     slots.begin = arena->Take<uint32_t>(widths.experts + 1);
     slots.row = arena->Take<uint32_t>(uint64_t{rows} * widths.experts_used);
@@ -102,10 +109,14 @@ class Pass {
 
   // ---- what to run, set between passes
   void Clear() { row_count_ = head_count_ = 0; }
-  // False when the pass is full.
+  // A row that sees all before it and itself. False when the pass is full.
   bool AddRow(KvCache* kv, uint64_t position, int32_t token) {
+    return AddRow(kv, position, position + 1, token);
+  }
+  // A row that may see positions up to `end`; see PassRow.
+  bool AddRow(KvCache* kv, uint64_t position, uint64_t end, int32_t token) {
     if (row_count_ == row_capacity_) return false;
-    rows_[row_count_++] = {kv, position, token};
+    rows_[row_count_++] = {kv, position, end, token};
     return true;
   }
   // Asks for the logits of `row`; returns which row of logits they will be.
@@ -132,14 +143,19 @@ class Pass {
   // ---- what stages hand to each other
   Activations residual;
   Activations normed;
-  Activations projected;
+  Activations beside_normed;
+  Activations route_normed;
+  Activations projected;  // of attention, of the network beside, of a layer's input
   Activations query;
   Activations key;
   Activations value;
   Activations attended;
-  Activations gated;       // by slot: f(gate x, up x)
+  Activations gated;  // by slot, in rows of the layer's width: f(gate x, up x)
+  Activations beside_gated;
   Activations expert_out;  // by slot
   Activations router_logits;
+  Activations layer_inputs;  // of all layers, one after the other
+  Activations input_gated;
   Activations head_input;  // by row of logits, two rows of blocks: rounded, and what rounding left
   ExpertSlots slots;
 
@@ -147,27 +163,37 @@ class Pass {
   // The largest sizes that any layer asks for.
   struct Widths {
     Widths(const Engine& engine, uint32_t logit_rows) {
+      const uint32_t width = engine.spec->width;
       for (size_t i = 0; i < engine.spec->layers.size(); ++i) {
-        const AttentionSpec& attention = engine.spec->layers[i].attention;
-        const FeedForwardSpec& network = engine.spec->layers[i].ffn;
-        const uint32_t tile = engine.weights->layers[i].ffn.gate.tile_panels * kPanelRows;
+        const LayerSpec& layer = engine.spec->layers[i];
+        const LayerWeights& weights = engine.weights->layers[i];
+        const AttentionSpec& attention = layer.attention;
+        const FeedForwardSpec& network = layer.ffn;
+        const uint32_t tile =
+            std::max(weights.ffn.gate.tile_panels, weights.beside.gate.tile_panels) * kPanelRows;
         query = std::max(query, attention.heads * attention.key_dim);
         key = std::max(key, attention.kv_heads * attention.key_dim);
         value = std::max(value, attention.kv_heads * attention.value_dim);
         attended = std::max(attended, attention.heads * attention.value_dim);
-        ffn = std::max(ffn, network.width);
         experts = std::max(experts, network.router.experts);
         experts_used = std::max(experts_used, network.router.experts_used);
+        gated = std::max(gated, std::max(network.router.experts_used, 1u) * network.width);
+        beside = std::max(beside, layer.beside.width);
+        if (layer.beside_norm != nullptr) beside_normed = width;
+        if (network.route_norm != nullptr) route_normed = width;
         scratch = std::max<uint64_t>(scratch, 2 * kSlotGroup * uint64_t{tile});
       }
       const Matrix& head = engine.weights->head;
       scratch =
           std::max<uint64_t>(scratch, 2 * uint64_t{logit_rows} * head.tile_panels * kPanelRows);
+      inputs = engine.spec->layer_inputs.projection.rows;
+      scratch = std::max<uint64_t>(scratch, inputs);
       for (const RopeSpec& rope : engine.spec->ropes) {
         rope_pairs = std::max(rope_pairs, rope.dims / 2);
       }
     }
-    uint32_t query = 0, key = 0, value = 0, attended = 0, ffn = 0;
+    uint32_t query = 0, key = 0, value = 0, attended = 0, gated = 0;
+    uint32_t beside = 0, beside_normed = 0, route_normed = 0, inputs = 0;
     uint32_t experts = 1, experts_used = 1, rope_pairs = 0;
     uint64_t scratch = 0;  // floats per worker
   };

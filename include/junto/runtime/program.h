@@ -34,7 +34,7 @@ class Program {
   explicit Program(uint32_t layers) : layers_(layers) {}
 
   // The first of the stages that turn the last layer's output into logits.
-  uint32_t head_stage() const { return 1 + layers_ * kStagesPerLayer; }
+  uint32_t head_stage() const { return kEntryStageCount + layers_ * kStagesPerLayer; }
   uint32_t end() const { return head_stage() + kHeadStageCount; }
 
   // Runs from the cursor to stage `end` (exclusive). OK; YIELDED with the cursor where to resume;
@@ -50,13 +50,14 @@ class Program {
 
  private:
   const Stage& StageAt(uint32_t index) const {
-    if (index == 0) return kEmbedStage;
+    if (index < kEntryStageCount) return kEntryStages[index];
     if (index >= head_stage()) return kHeadStages[index - head_stage()];
-    return kLayerStages[(index - 1) % kStagesPerLayer];
+    return kLayerStages[(index - kEntryStageCount) % kStagesPerLayer];
   }
 
   Status RunStage(Pass* pass, Interrupt* interrupt, Cursor* cursor) const {
-    const uint32_t layer = cursor->stage == 0 ? 0 : (cursor->stage - 1) / kStagesPerLayer;
+    const uint32_t layer =
+        cursor->stage < kEntryStageCount ? 0 : (cursor->stage - kEntryStageCount) / kStagesPerLayer;
     const Stage& stage = StageAt(cursor->stage);
     const uint32_t tiles = stage.tiles(*pass, layer);
     Executor* executor = pass->engine().executor;

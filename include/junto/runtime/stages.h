@@ -70,13 +70,26 @@ inline void RunRowsTile(const Pass& pass, const Matrix& matrix, uint32_t tile, c
                 y.floats + TileRow(matrix, tile), y.columns);
 }
 
-// normed = norm(residual), in the form that `quantise` asks for besides floats.
-inline void NormRow(Pass* pass, uint32_t row, const float* weight, bool quantise) {
-  const KernelTable& kernels = *pass->engine().kernels;
-  const Activations& x = pass->residual;
-  const Activations& y = pass->normed;
-  kernels.rms_norm(x.row(row), weight, x.columns, pass->engine().spec->epsilon, y.row(row));
+// y = norm(residual), in the form that `quantise` asks for besides floats.
+inline void NormRow(const Pass& pass, uint32_t row, const float* weight, bool quantise,
+                    const Activations& y) {
+  const KernelTable& kernels = *pass.engine().kernels;
+  const Activations& x = pass.residual;
+  kernels.rms_norm(x.row(row), weight, x.columns, pass.engine().spec->epsilon, y.row(row));
   if (quantise) kernels.quantise(y.row(row), y.columns, y.block_row(row));
+}
+
+// x = norm(x), where there is such a norm.
+inline void PostNorm(const Pass& pass, const float* weight, float* x) {
+  if (weight == nullptr) return;
+  pass.engine().kernels->rms_norm(x, weight, pass.residual.columns, pass.engine().spec->epsilon, x);
+}
+
+// Brings the residual stream of a row into the form in which a matrix reads it as it is.
+inline void OfferResidual(const Pass& pass, uint32_t row, const Matrix& reader) {
+  const Activations& x = pass.residual;
+  if (!IsQuantised(reader)) return;
+  pass.engine().kernels->quantise(x.row(row), x.columns, x.block_row(row));
 }
 
 // What follows the residual stream of layer `layer` - 1: the mixer's norm of the next layer, or the
@@ -84,12 +97,12 @@ inline void NormRow(Pass* pass, uint32_t row, const float* weight, bool quantise
 inline void EnterLayer(Pass* pass, uint32_t layer, uint32_t row) {
   const ModelWeights& weights = *pass->engine().weights;
   if (layer == weights.layers.size()) {
-    NormRow(pass, row, weights.output_norm, IsQuantised(weights.head));
+    NormRow(*pass, row, weights.output_norm, IsQuantised(weights.head), pass->normed);
     return;
   }
   const LayerWeights& next = weights.layers[layer];
-  NormRow(pass, row, next.mixer_norm,
-          IsQuantised(next.q) || IsQuantised(next.k) || IsQuantised(next.v));
+  NormRow(*pass, row, next.mixer_norm,
+          IsQuantised(next.q) || IsQuantised(next.k) || IsQuantised(next.v), pass->normed);
 }
 
 // ---- embedding: tile = row
@@ -98,10 +111,46 @@ inline void Embed(Pass* pass, uint32_t, uint32_t row, uint32_t) {
   const PassRow& from = pass->row(row);
   UnpackRow(engine.weights->embedding.panels, static_cast<uint32_t>(from.token),
             pass->residual.row(row));
+  engine.kernels->scale(engine.spec->embedding_scale, pass->residual.columns,
+                        pass->residual.row(row));
   for (uint32_t r = 0; r < engine.spec->ropes.size(); ++r) {
     RopeAngles(engine.spec->ropes[r], engine.ropes[r].frequencies, engine.ropes[r].magnitude,
                from.position, pass->cosine(row, r), pass->sine(row, r));
   }
+  const Matrix& projection = engine.weights->input_projection;
+  if (!projection.present()) return EnterLayer(pass, 0, row);
+  OfferResidual(*pass, row, projection);
+}
+
+// ---- the tokens' inputs to the layers: tile = tile of their projection
+inline uint32_t ProjectInputsTiles(const Pass& pass, uint32_t) {
+  return pass.engine().weights->input_projection.tiles();
+}
+inline void ProjectInputs(Pass* pass, uint32_t, uint32_t tile, uint32_t) {
+  RunRowsTile(*pass, pass->engine().weights->input_projection, tile, pass->residual,
+              pass->layer_inputs);
+}
+
+// ---- and what each token adds to them: tile = row
+inline uint32_t MixInputsTiles(const Pass& pass, uint32_t) {
+  return pass.engine().weights->input_projection.present() ? pass.row_count() : 0;
+}
+inline void MixInputs(Pass* pass, uint32_t, uint32_t row, uint32_t worker) {
+  const Engine& engine = pass->engine();
+  const KernelTable& kernels = *engine.kernels;
+  const LayerInputsSpec& spec = engine.spec->layer_inputs;
+  const uint32_t columns = pass->layer_inputs.columns;
+  float* const inputs = pass->layer_inputs.row(row);
+  kernels.scale(spec.projection_scale, columns, inputs);
+  for (uint32_t first = 0; first < columns; first += spec.width) {
+    kernels.rms_norm(inputs + first, engine.weights->input_norm, spec.width, engine.spec->epsilon,
+                     inputs + first);
+  }
+  float* const brought = pass->scratch(worker);
+  UnpackRow(engine.weights->input_embedding.panels, static_cast<uint32_t>(pass->row(row).token),
+            brought);
+  kernels.scale_add(spec.embedding_scale, brought, columns, inputs);
+  kernels.scale(spec.scale, columns, inputs);
   EnterLayer(pass, 0, row);
 }
 
@@ -119,19 +168,35 @@ inline void Qkv(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
   RunRowsTile(*pass, *matrices[i], tile, pass->normed, *outputs[i]);
 }
 
-// ---- rotate q and k, store k and v: tile = row
+// ---- norm and rotate q and k, store k and v: tile = row
+inline void NormHeads(const Engine& engine, const float* weight, uint32_t heads, uint32_t dim,
+                      float* x) {
+  for (uint32_t head = 0; head < heads; ++head, x += dim) {
+    engine.kernels->rms_norm(x, weight, dim, engine.spec->epsilon, x);
+  }
+}
+// Heads of queries or keys.
+inline void NormRotate(const Pass& pass, const AttentionSpec& spec, uint32_t row,
+                       const float* weight, uint32_t heads, float* x) {
+  const Engine& engine = pass.engine();
+  const RopeSpec& rope = engine.spec->ropes[spec.rope];
+  if (weight != nullptr) NormHeads(engine, weight, heads, spec.key_dim, x);
+  engine.kernels->rope(x, heads, spec.key_dim, rope.dims, rope.pairing, pass.cosine(row, spec.rope),
+                       pass.sine(row, spec.rope));
+}
 inline void RopeStore(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
   const Engine& engine = pass->engine();
   const AttentionSpec& spec = engine.spec->layers[layer].attention;
-  const RopeSpec& rope = engine.spec->ropes[spec.rope];
-  const PassRow& to = pass->row(row);
-  const float* cosine = pass->cosine(row, spec.rope);
-  const float* sine = pass->sine(row, spec.rope);
-  engine.kernels->rope(pass->query.row(row), spec.heads, spec.key_dim, rope.dims, rope.pairing,
-                       cosine, sine);
-  engine.kernels->rope(pass->key.row(row), spec.kv_heads, spec.key_dim, rope.dims, rope.pairing,
-                       cosine, sine);
+  const LayerWeights& weights = engine.weights->layers[layer];
+  float* const key = pass->key.row(row);
+  float* const value = pass->value.row(row);
+  NormRotate(*pass, spec, row, weights.q_norm, spec.heads, pass->query.row(row));
+  if (!weights.k.present()) return;
+  if (!weights.v.present()) std::copy(key, key + spec.kv_heads * spec.key_dim, value);
+  if (spec.v_norm) NormHeads(engine, nullptr, spec.kv_heads, spec.value_dim, value);
+  NormRotate(*pass, spec, row, weights.k_norm, spec.kv_heads, key);
 
+  const PassRow& to = pass->row(row);
   const KvLayer& cache = to.kv->layer(layer);
   uint8_t* block = cache.blocks[to.position / kKvBlock % cache.block_count];
   for (uint32_t head = 0; head < spec.kv_heads; ++head) {
@@ -142,8 +207,8 @@ inline void RopeStore(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
     args.slot = static_cast<uint32_t>(to.position % kKvBlock);
     args.key_dim = spec.key_dim;
     args.value_dim = spec.value_dim;
-    args.key = pass->key.row(row) + head * spec.key_dim;
-    args.value = pass->value.row(row) + head * spec.value_dim;
+    args.key = key + head * spec.key_dim;
+    args.value = value + head * spec.value_dim;
     engine.kernels->store_kv(args);
   }
 }
@@ -177,8 +242,9 @@ inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
   args.type = from.kv->type();
   args.key_dim = spec.key_dim;
   args.value_dim = spec.value_dim;
-  args.end = from.position + 1;
-  args.first = spec.window != 0 && args.end > spec.window ? args.end - spec.window : 0;
+  const uint64_t next = from.position + 1;
+  args.first = spec.window != 0 && next > spec.window ? next - spec.window : 0;
+  args.end = spec.sees_ahead ? from.end : next;
   args.query_stride = spec.key_dim;
   args.group = group;
   args.scale = spec.scale;
@@ -208,29 +274,94 @@ inline void Project(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
               pass->projected);
 }
 
-// ---- residual, norm, route: tile = row
+// ---- residual, and the norms of what reads it: tile = row
+inline const Activations& RouteInput(const Pass& pass, const LayerWeights& weights) {
+  return weights.route_norm != nullptr ? pass.route_normed : pass.normed;
+}
+inline const Activations& BesideInput(const Pass& pass, const LayerWeights& weights) {
+  return weights.beside_norm != nullptr ? pass.beside_normed : pass.normed;
+}
 inline void EnterFeedForward(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
-  const Engine& engine = pass->engine();
-  const LayerWeights& weights = engine.weights->layers[layer];
-  engine.kernels->add(pass->projected.row(row), pass->residual.columns, pass->residual.row(row));
-  const RouterSpec& router = engine.spec->layers[layer].ffn.router;
-  const bool routed = router.experts != 0;
-  NormRow(pass, row, weights.ffn_norm,
-          IsQuantised(weights.ffn.gate) || IsQuantised(weights.ffn.up) ||
-              (routed && IsQuantised(weights.route)));
-  if (!routed) return;
+  const LayerWeights& weights = pass->engine().weights->layers[layer];
+  float* const mixed = pass->projected.row(row);
+  PostNorm(*pass, weights.mixer_post_norm, mixed);
+  pass->engine().kernels->add(mixed, pass->residual.columns, pass->residual.row(row));
 
-  float* logits = pass->router_logits.row(row);
-  for (uint32_t tile = 0; tile < weights.route.tiles(); ++tile) {
-    RunMatrixTile(*pass, weights.route, tile, pass->normed, row, nullptr, 1,
-                  logits + TileRow(weights.route, tile), pass->router_logits.columns);
+  const bool route = IsQuantised(weights.route);
+  const bool beside = IsQuantised(weights.beside.gate) || IsQuantised(weights.beside.up);
+  const bool own_route = weights.route_norm != nullptr;
+  const bool own_beside = weights.beside_norm != nullptr;
+  NormRow(*pass, row, weights.ffn_norm,
+          IsQuantised(weights.ffn.gate) || IsQuantised(weights.ffn.up) || (route && !own_route) ||
+              (beside && !own_beside),
+          pass->normed);
+  if (own_route) NormRow(*pass, row, weights.route_norm, route, pass->route_normed);
+  if (own_beside) NormRow(*pass, row, weights.beside_norm, beside, pass->beside_normed);
+}
+
+// ---- gate, up and activation of one tile of units, for rows [first, end) of `gated`, the rows of
+// x being x_rows[first], ... or, where that is nullptr, the same
+inline void RunGateUpTile(const Pass& pass, const FeedForwardSpec& spec,
+                          const FeedForwardWeights& ffn, uint32_t tile, const Activations& x,
+                          const uint32_t* x_rows, uint32_t first, uint32_t end, Activations gated,
+                          uint32_t worker) {
+  const KernelTable& kernels = *pass.engine().kernels;
+  gated.columns = spec.width;
+  const uint32_t tile_units = ffn.gate.tile_panels * kPanelRows;
+  const uint32_t first_unit = tile * tile_units;
+  const uint32_t units = std::min(tile_units, spec.width - first_unit);
+  float* const gate = pass.scratch(worker);
+  float* const up = gate + kSlotGroup * tile_units;
+  const auto run = [&](const Matrix& matrix, uint32_t row, uint32_t count, float* out) {
+    RunMatrixTile(pass, matrix, tile, x, x_rows == nullptr ? row : 0,
+                  x_rows == nullptr ? nullptr : x_rows + row, count, out, tile_units);
+  };
+  for (uint32_t row = first; row < end; row += kSlotGroup) {
+    const uint32_t count = std::min(kSlotGroup, end - row);
+    run(ffn.gate, row, count, gate);
+    run(ffn.up, row, count, up);
+    for (uint32_t i = 0; i < count; ++i) {
+      float* out = gated.row(row + i) + first_unit;
+      kernels.activate(spec.activation, gate + i * tile_units, up + i * tile_units, units, out);
+      if (!IsQuantised(ffn.down)) continue;
+      kernels.quantise(out, units, gated.block_row(row + i) + first_unit / kBlockColumns);
+    }
   }
-  const uint64_t choice = uint64_t{row} * router.experts_used;
-  engine.kernels->route(router, logits, nullptr, pass->slots.expert + choice,
-                        pass->slots.weight + choice);
+}
+
+// ---- the router's logits, gate and up of the network beside: tile = tile of either
+inline uint32_t RouteTiles(const Pass& pass, uint32_t layer) {
+  const LayerWeights& weights = pass.engine().weights->layers[layer];
+  return weights.route.tiles() + weights.beside.gate.tiles();
+}
+inline void Route(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
+  const LayerWeights& weights = pass->engine().weights->layers[layer];
+  if (tile < weights.route.tiles()) {
+    return RunRowsTile(*pass, weights.route, tile, RouteInput(*pass, weights), pass->router_logits);
+  }
+  RunGateUpTile(*pass, pass->engine().spec->layers[layer].beside, weights.beside,
+                tile - weights.route.tiles(), BesideInput(*pass, weights), nullptr, 0,
+                pass->row_count(), pass->beside_gated, worker);
 }
 
 // ---- which expert works on which rows: one tile
+inline void ChooseExperts(Pass* pass, uint32_t layer) {
+  const Engine& engine = pass->engine();
+  const FeedForwardSpec& spec = engine.spec->layers[layer].ffn;
+  const float* const scale = engine.weights->layers[layer].expert_scale;
+  for (uint32_t row = 0; row < pass->row_count(); ++row) {
+    float* const logits = pass->router_logits.row(row);
+    const uint64_t first = uint64_t{row} * spec.router.experts_used;
+    const uint32_t* const chosen = pass->slots.expert + first;
+    float* const weights = pass->slots.weight + first;
+    engine.kernels->scale(spec.route_scale, spec.router.experts, logits);
+    engine.kernels->route(spec.router, logits, nullptr, pass->slots.expert + first, weights);
+    if (scale == nullptr) continue;
+    for (uint32_t rank = 0; rank < spec.router.experts_used; ++rank) {
+      weights[rank] *= scale[chosen[rank]];
+    }
+  }
+}
 inline uint32_t OneTile(const Pass&, uint32_t) { return 1; }
 inline void Group(Pass* pass, uint32_t layer, uint32_t, uint32_t) {
   const RouterSpec& router = pass->engine().spec->layers[layer].ffn.router;
@@ -243,6 +374,7 @@ inline void Group(Pass* pass, uint32_t layer, uint32_t, uint32_t) {
     for (uint32_t row = 0; row < pass->row_count(); ++row) slots.row[row] = row;
     return;
   }
+  ChooseExperts(pass, layer);
   const uint32_t choices = pass->row_count() * router.experts_used;
   std::fill(slots.begin, slots.begin + router.experts + 1, 0u);
   for (uint32_t c = 0; c < choices; ++c) ++slots.begin[slots.expert[c] + 1];
@@ -261,42 +393,28 @@ inline void Group(Pass* pass, uint32_t layer, uint32_t, uint32_t) {
   slots.begin[0] = 0;
 }
 
-// ---- gate, up and activation: tile = (active expert, tile of its gate)
-inline uint32_t GateUpTiles(const Pass& pass, uint32_t layer) {
+// ---- gate, up and activation: tile = (active expert, tile of its gate), then a tile of what the
+// network beside has as down
+inline uint32_t ExpertGateTiles(const Pass& pass, uint32_t layer) {
   return pass.slots.active_count * pass.engine().weights->layers[layer].ffn.gate.tiles();
+}
+inline uint32_t GateUpTiles(const Pass& pass, uint32_t layer) {
+  return ExpertGateTiles(pass, layer) + pass.engine().weights->layers[layer].beside.down.tiles();
 }
 inline void GateUp(Pass* pass, uint32_t layer, uint32_t index, uint32_t worker) {
   const Engine& engine = pass->engine();
-  const uint32_t tiles = engine.weights->layers[layer].ffn.gate.tiles();
-  const uint32_t expert = pass->slots.active[index / tiles];
-  const uint32_t tile = index % tiles;
-  const FeedForwardWeights ffn = WeightStore(engine.weights).Acquire(layer, expert);
-  const FeedForwardSpec& spec = engine.spec->layers[layer].ffn;
-
-  const uint32_t tile_units = ffn.gate.tile_panels * kPanelRows;
-  const uint32_t first_unit = tile * tile_units;
-  const uint32_t units = std::min(tile_units, spec.width - first_unit);
-  float* gate = pass->scratch(worker);
-  float* up = gate + kSlotGroup * tile_units;
-  const auto run = [&](const Matrix& matrix, uint32_t slot, uint32_t count, float* out) {
-    RunMatrixTile(*pass, matrix, tile, pass->normed, 0, pass->slots.row + slot, count, out,
-                  tile_units);
-  };
-  const uint32_t end = pass->slots.begin[expert + 1];
-  for (uint32_t slot = pass->slots.begin[expert]; slot < end; slot += kSlotGroup) {
-    const uint32_t count = std::min(kSlotGroup, end - slot);
-    run(ffn.gate, slot, count, gate);
-    run(ffn.up, slot, count, up);
-    for (uint32_t i = 0; i < count; ++i) {
-      float* out = pass->gated.floats + uint64_t{slot + i} * spec.width + first_unit;
-      engine.kernels->activate(spec.activation, gate + i * tile_units, up + i * tile_units, units,
-                               out);
-      if (!IsQuantised(ffn.down)) continue;
-      ActivationBlock* blocks =
-          pass->gated.blocks + uint64_t{slot + i} * (spec.width / kBlockColumns);
-      engine.kernels->quantise(out, units, blocks + first_unit / kBlockColumns);
-    }
+  const LayerWeights& weights = engine.weights->layers[layer];
+  const LayerSpec& spec = engine.spec->layers[layer];
+  if (const uint32_t experts = ExpertGateTiles(*pass, layer); index >= experts) {
+    Activations x = pass->beside_gated;
+    x.columns = spec.beside.width;
+    return RunRowsTile(*pass, weights.beside.down, index - experts, x, pass->projected);
   }
+  const uint32_t tiles = weights.ffn.gate.tiles();
+  const uint32_t expert = pass->slots.active[index / tiles];
+  RunGateUpTile(*pass, spec.ffn, WeightStore(engine.weights).Acquire(layer, expert), index % tiles,
+                pass->normed, pass->slots.row, pass->slots.begin[expert],
+                pass->slots.begin[expert + 1], pass->gated, worker);
 }
 
 // ---- down: tile = (active expert, tile of its down)
@@ -316,24 +434,85 @@ inline void Down(Pass* pass, uint32_t layer, uint32_t index, uint32_t) {
       pass->expert_out.row(begin) + TileRow(ffn.down, index % tiles), pass->expert_out.columns);
 }
 
-// ---- sum of the experts in rank order, residual, next norm: tile = row
-inline void LeaveLayer(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
+// ---- what networks gave, residual, and where the layer ends here its next norm: tile = row
+inline void LeaveLayer(Pass* pass, uint32_t layer, uint32_t row) {
+  const float* const scale = pass->engine().weights->layers[layer].scale;
+  if (scale != nullptr) {
+    pass->engine().kernels->scale(*scale, pass->residual.columns, pass->residual.row(row));
+  }
+  EnterLayer(pass, layer + 1, row);
+}
+// The sum of the experts in rank order, or what the dense network gave.
+inline float* SumExperts(Pass* pass, uint32_t layer, uint32_t row) {
   const Engine& engine = pass->engine();
   const uint32_t width = pass->residual.columns;
   const RouterSpec& router = engine.spec->layers[layer].ffn.router;
-  const float* sum = pass->expert_out.row(row);
-  if (router.experts != 0) {
-    float* weighted = pass->projected.row(row);
-    std::fill(weighted, weighted + width, 0.0f);
-    for (uint32_t rank = 0; rank < router.experts_used; ++rank) {
-      const uint64_t choice = uint64_t{row} * router.experts_used + rank;
-      engine.kernels->scale_add(pass->slots.weight[choice],
-                                pass->expert_out.row(pass->slots.slot[choice]), width, weighted);
-    }
-    sum = weighted;
+  if (router.experts == 0) return pass->expert_out.row(row);
+  float* const sum = pass->normed.row(row);  // which nobody needs any more
+  std::fill(sum, sum + width, 0.0f);
+  for (uint32_t rank = 0; rank < router.experts_used; ++rank) {
+    const uint64_t choice = uint64_t{row} * router.experts_used + rank;
+    engine.kernels->scale_add(pass->slots.weight[choice],
+                              pass->expert_out.row(pass->slots.slot[choice]), width, sum);
   }
-  engine.kernels->add(sum, width, pass->residual.row(row));
-  EnterLayer(pass, layer + 1, row);
+  return sum;
+}
+inline void LeaveFeedForward(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
+  const KernelTable& kernels = *pass->engine().kernels;
+  const LayerWeights& weights = pass->engine().weights->layers[layer];
+  const uint32_t width = pass->residual.columns;
+  float* const sum = SumExperts(pass, layer, row);
+  PostNorm(*pass, weights.ffn_post_norm, sum);
+  if (weights.beside.down.present()) {
+    float* const beside = pass->projected.row(row);
+    PostNorm(*pass, weights.beside_post_norm, beside);
+    kernels.add(beside, width, sum);
+  }
+  PostNorm(*pass, weights.post_norm, sum);
+  kernels.add(sum, width, pass->residual.row(row));
+  if (!weights.input_gate.present()) return LeaveLayer(pass, layer, row);
+  OfferResidual(*pass, row, weights.input_gate);
+}
+
+// ---- the token's input to the layer, gated: tile = tile of the gate
+inline uint32_t GateInputTiles(const Pass& pass, uint32_t layer) {
+  return pass.engine().weights->layers[layer].input_gate.tiles();
+}
+inline void GateInput(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
+  const Engine& engine = pass->engine();
+  const LayerWeights& weights = engine.weights->layers[layer];
+  const Activations& gated = pass->input_gated;
+  const uint32_t first = TileRow(weights.input_gate, tile);
+  const uint32_t units =
+      std::min(weights.input_gate.tile_panels * kPanelRows, gated.columns - first);
+  RunRowsTile(*pass, weights.input_gate, tile, pass->residual, gated);
+  for (uint32_t row = 0; row < pass->row_count(); ++row) {
+    float* const x = gated.row(row) + first;
+    const float* const input = pass->layer_inputs.row(row) + layer * gated.columns + first;
+    engine.kernels->activate(engine.spec->layers[layer].ffn.activation, x, input, units, x);
+    if (!IsQuantised(weights.input_out)) continue;
+    engine.kernels->quantise(x, units, gated.block_row(row) + first / kBlockColumns);
+  }
+}
+
+// ---- and back to the width of the residual stream: tile = tile of the matrix
+inline uint32_t ProjectInputTiles(const Pass& pass, uint32_t layer) {
+  return pass.engine().weights->layers[layer].input_out.tiles();
+}
+inline void ProjectInput(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
+  RunRowsTile(*pass, pass->engine().weights->layers[layer].input_out, tile, pass->input_gated,
+              pass->projected);
+}
+
+// ---- residual and next norm of such a layer: tile = row
+inline uint32_t AddInputTiles(const Pass& pass, uint32_t layer) {
+  return pass.engine().weights->layers[layer].input_out.present() ? pass.row_count() : 0;
+}
+inline void AddInput(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
+  float* const projected = pass->projected.row(row);
+  PostNorm(*pass, pass->engine().weights->layers[layer].input_post_norm, projected);
+  pass->engine().kernels->add(projected, pass->residual.columns, pass->residual.row(row));
+  LeaveLayer(pass, layer, row);
 }
 
 // ---- the head's input: tile = row of logits
@@ -360,7 +539,7 @@ inline void EnterHead(Pass* pass, uint32_t, uint32_t i, uint32_t) {
 inline uint32_t HeadTiles(const Pass& pass, uint32_t) {
   return pass.head_count() == 0 ? 0 : pass.engine().weights->head.tiles();
 }
-inline void Head(Pass* pass, uint32_t, uint32_t tile, uint32_t worker) {
+inline void RunHeadTile(Pass* pass, uint32_t tile, uint32_t worker) {
   const Matrix& head = pass->engine().weights->head;
   const uint32_t vocab = pass->engine().spec->vocab;
   const uint32_t first = TileRow(head, tile);
@@ -384,20 +563,41 @@ inline void Head(Pass* pass, uint32_t, uint32_t tile, uint32_t worker) {
     if (head.bias != nullptr) pass->engine().kernels->add(head.bias + first, count, logits);
   }
 }
+inline void Head(Pass* pass, uint32_t, uint32_t tile, uint32_t worker) {
+  const ModelSpec& spec = *pass->engine().spec;
+  const Matrix& head = pass->engine().weights->head;
+  RunHeadTile(pass, tile, worker);
+  if (spec.logit_softcap == 0.0f) return;
+  const uint32_t first = TileRow(head, tile);
+  const uint32_t count = std::min(head.tile_panels * kPanelRows, spec.vocab - first);
+  for (uint32_t i = 0; i < pass->head_count(); ++i) {
+    pass->engine().kernels->softcap(spec.logit_softcap, count, pass->logits(i) + first);
+  }
+}
 
 }  // namespace stages
 
-constexpr Stage kEmbedStage = {stages::RowTiles, stages::Embed};
+// Those without tiles are skipped.
+constexpr Stage kEntryStages[] = {
+    {stages::RowTiles, stages::Embed},
+    {stages::ProjectInputsTiles, stages::ProjectInputs},
+    {stages::MixInputsTiles, stages::MixInputs},
+};
+constexpr uint32_t kEntryStageCount = sizeof(kEntryStages) / sizeof(kEntryStages[0]);
 constexpr Stage kLayerStages[] = {
     {stages::QkvTiles, stages::Qkv},
     {stages::RowTiles, stages::RopeStore},
     {stages::AttendTiles, stages::Attend},
     {stages::ProjectTiles, stages::Project},
     {stages::RowTiles, stages::EnterFeedForward},
+    {stages::RouteTiles, stages::Route},
     {stages::OneTile, stages::Group},
     {stages::GateUpTiles, stages::GateUp},
     {stages::DownTiles, stages::Down},
-    {stages::RowTiles, stages::LeaveLayer},
+    {stages::RowTiles, stages::LeaveFeedForward},
+    {stages::GateInputTiles, stages::GateInput},
+    {stages::ProjectInputTiles, stages::ProjectInput},
+    {stages::AddInputTiles, stages::AddInput},
 };
 constexpr uint32_t kStagesPerLayer = sizeof(kLayerStages) / sizeof(kLayerStages[0]);
 constexpr Stage kHeadStages[] = {

@@ -16,13 +16,14 @@
 namespace junto {
 
 // A matrix as stages run it: tiles of `tile_panels` panels are the unit of parallel work, and
-// depend on the tensor alone.
+// depend on the tensor alone. One that is absent has no rows, and no tiles.
 struct Matrix {
   PanelMatrix panels;
   const float* bias = nullptr;  // [rows]
-  uint32_t tile_panels = 0;
+  uint32_t tile_panels = 1;
 
   uint32_t tiles() const { return CeilDiv(PanelCount(panels.rows), tile_panels); }
+  bool present() const { return panels.rows != 0; }
 };
 
 // One expert, or the dense network of a layer. The panels of gate and up alternate in memory, so
@@ -33,24 +34,41 @@ struct FeedForwardWeights {
   Matrix down;
 };
 
+// What LayerSpec says, in memory.
 struct LayerWeights {
   const float* mixer_norm = nullptr;
   const float* sinks = nullptr;
+  const float* q_norm = nullptr;
+  const float* k_norm = nullptr;
   Matrix q;
   Matrix k;
   Matrix v;
   Matrix out;
+  const float* mixer_post_norm = nullptr;
   const float* ffn_norm = nullptr;
   Matrix route;
-  FeedForwardWeights ffn;                      // the dense network, or expert 0
-  uint64_t expert_stride = 0;                  // bytes from one expert to the next
-  uint64_t expert_bias_stride[3] = {0, 0, 0};  // floats, of gate, up and down
+  const float* route_norm = nullptr;
+  const float* expert_scale = nullptr;
+  FeedForwardWeights ffn;      // the dense network, or expert 0
+  uint64_t expert_stride = 0;  // bytes from one expert to the next
+  const float* ffn_post_norm = nullptr;
+  const float* beside_norm = nullptr;
+  FeedForwardWeights beside;
+  const float* beside_post_norm = nullptr;
+  const float* post_norm = nullptr;
+  Matrix input_gate;
+  Matrix input_out;
+  const float* input_post_norm = nullptr;
+  const float* scale = nullptr;
 };
 
 struct ModelWeights {
   explicit ModelWeights(Memory* memory) : layers({memory, Tag::kObject}) {}
 
   Matrix embedding;
+  Matrix input_embedding;
+  Matrix input_projection;
+  const float* input_norm = nullptr;
   Matrix head;
   const float* output_norm = nullptr;
   const float* rope_factors = nullptr;
@@ -124,6 +142,7 @@ class WeightLayout {
   }
 
   Matrix PlaceMatrix(const MatrixRef& ref) {
+    if (ref.weight == nullptr) return Matrix();
     Matrix matrix = Describe(ref);
     const uint64_t bytes = PanelCount(ref.rows) * matrix.panels.stride;
     const uint8_t* data = arena_->Take<uint8_t>(bytes);
@@ -133,22 +152,22 @@ class WeightLayout {
     return matrix;
   }
 
-  // All experts of a layer, each [gate 0][up 0][gate 1][up 1] ... [down], then the biases.
-  void PlaceFeedForward(const FeedForwardSpec& spec, LayerWeights* layer) {
-    FeedForwardWeights* ffn = &layer->ffn;
+  // All experts of a layer, each [gate 0][up 0][gate 1][up 1] ... [down], then the biases. Returns
+  // the bytes from one expert to the next.
+  uint64_t PlaceFeedForward(const FeedForwardSpec& spec, FeedForwardWeights* ffn) {
     ffn->gate = Describe(spec.gate);
     ffn->up = Describe(spec.up);
     ffn->down = Describe(spec.down);
     const uint64_t pair = ffn->gate.panels.stride + ffn->up.panels.stride;
     const uint64_t pairs = PanelCount(spec.gate.rows) * pair;
     const uint64_t down = PanelCount(spec.down.rows) * ffn->down.panels.stride;
-    layer->expert_stride = RoundUp(pairs + down, kExpertAlignment);
-    const uint64_t bytes = layer->expert_stride * spec.gate.count;
+    const uint64_t stride = RoundUp(pairs + down, kExpertAlignment);
+    const uint64_t bytes = stride * spec.gate.count;
     const uint8_t* data = arena_->Take<uint8_t>(bytes, kExpertAlignment);
     const uint64_t up = ffn->gate.panels.stride;
     ffn->gate.panels.stride = ffn->up.panels.stride = pair;
     for (uint32_t expert = 0; expert < spec.gate.count; ++expert) {
-      const uint64_t offset = arena_->used() - bytes + expert * layer->expert_stride;
+      const uint64_t offset = arena_->used() - bytes + expert * stride;
       Report(spec.gate, expert, ffn->gate, offset);
       Report(spec.up, expert, ffn->up, offset + up);
       Report(spec.down, expert, ffn->down, offset + pairs);
@@ -162,9 +181,33 @@ class WeightLayout {
     ffn->gate.bias = PlaceVector(spec.gate.bias);
     ffn->up.bias = PlaceVector(spec.up.bias);
     ffn->down.bias = PlaceVector(spec.down.bias);
-    layer->expert_bias_stride[0] = spec.gate.bias == nullptr ? 0 : spec.gate.rows;
-    layer->expert_bias_stride[1] = spec.up.bias == nullptr ? 0 : spec.up.rows;
-    layer->expert_bias_stride[2] = spec.down.bias == nullptr ? 0 : spec.down.rows;
+    return stride;
+  }
+
+  void PlaceLayer(const LayerSpec& from, LayerWeights* to) {
+    to->mixer_norm = PlaceVector(from.mixer_norm);
+    to->sinks = PlaceVector(from.attention.sinks);
+    to->q_norm = PlaceVector(from.attention.q_norm);
+    to->k_norm = PlaceVector(from.attention.k_norm);
+    to->q = PlaceMatrix(from.attention.q);
+    to->k = PlaceMatrix(from.attention.k);
+    to->v = PlaceMatrix(from.attention.v);
+    to->out = PlaceMatrix(from.attention.out);
+    to->mixer_post_norm = PlaceVector(from.mixer_post_norm);
+    to->ffn_norm = PlaceVector(from.ffn_norm);
+    to->route = PlaceMatrix(from.ffn.route);
+    to->route_norm = PlaceVector(from.ffn.route_norm);
+    to->expert_scale = PlaceVector(from.ffn.expert_scale);
+    to->expert_stride = PlaceFeedForward(from.ffn, &to->ffn);
+    to->ffn_post_norm = PlaceVector(from.ffn_post_norm);
+    to->beside_norm = PlaceVector(from.beside_norm);
+    if (from.beside.width != 0) PlaceFeedForward(from.beside, &to->beside);
+    to->beside_post_norm = PlaceVector(from.beside_post_norm);
+    to->post_norm = PlaceVector(from.post_norm);
+    to->input_gate = PlaceMatrix(from.input_gate);
+    to->input_out = PlaceMatrix(from.input_out);
+    to->input_post_norm = PlaceVector(from.input_post_norm);
+    to->scale = PlaceVector(from.scale);
   }
 
  private:
@@ -172,7 +215,7 @@ class WeightLayout {
     if (!arena_->ok()) return;
     Placement placement;
     placement.tensor = ref.weight;
-    placement.first_row = uint64_t{expert} * ref.rows;
+    placement.first_row = uint64_t{expert} * ref.tensor_rows + ref.first_row;
     placement.rows = ref.rows;
     placement.offset = offset;
     placement.is_matrix = true;
@@ -192,18 +235,11 @@ void LayOutWeights(const ModelSpec& spec, bool widen, Arena* arena, ModelWeights
                    Visit&& visit) {
   WeightLayout<std::remove_reference_t<Visit>> layout(arena, widen, &visit);
   weights->embedding = layout.PlaceMatrix(spec.embedding);
+  weights->input_embedding = layout.PlaceMatrix(spec.layer_inputs.embedding);
+  weights->input_projection = layout.PlaceMatrix(spec.layer_inputs.projection);
+  weights->input_norm = layout.PlaceVector(spec.layer_inputs.norm);
   for (size_t i = 0; i < spec.layers.size(); ++i) {
-    const LayerSpec& from = spec.layers[i];
-    LayerWeights* to = &weights->layers[i];
-    to->mixer_norm = layout.PlaceVector(from.mixer_norm);
-    to->sinks = layout.PlaceVector(from.attention.sinks);
-    to->q = layout.PlaceMatrix(from.attention.q);
-    to->k = layout.PlaceMatrix(from.attention.k);
-    to->v = layout.PlaceMatrix(from.attention.v);
-    to->out = layout.PlaceMatrix(from.attention.out);
-    to->ffn_norm = layout.PlaceVector(from.ffn_norm);
-    if (from.ffn.router.experts != 0) to->route = layout.PlaceMatrix(from.ffn.route);
-    layout.PlaceFeedForward(from.ffn, to);
+    layout.PlaceLayer(spec.layers[i], &weights->layers[i]);
   }
   weights->output_norm = layout.PlaceVector(spec.output_norm);
   weights->rope_factors = layout.PlaceVector(spec.rope_factors);
@@ -223,7 +259,9 @@ class WeightStore {
     Matrix* matrices[3] = {&ffn.gate, &ffn.up, &ffn.down};
     for (int i = 0; i < 3; ++i) {
       matrices[i]->panels.data += expert * from.expert_stride;
-      if (matrices[i]->bias != nullptr) matrices[i]->bias += expert * from.expert_bias_stride[i];
+      if (matrices[i]->bias != nullptr) {
+        matrices[i]->bias += uint64_t{expert} * matrices[i]->panels.rows;
+      }
     }
     return ffn;
   }

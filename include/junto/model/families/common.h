@@ -51,6 +51,19 @@ class FamilyKeys {
                         limit, value);
   }
 
+  // The same for each layer, from an array or one number for all.
+  Status Sizes(const char* name, uint32_t limit, Span<uint32_t> out) const {
+    const MetadataValue* value = metadata_->Find(Key(name));
+    if (value != nullptr && value->type == MetadataType::kBool) {
+      return metadata::WrongType(*value, "a size");
+    }
+    JUNTO_TRY(metadata_->GetU32s(Key(name), out));
+    for (uint32_t value : out) JUNTO_TRY(Range(name, value, limit));
+    return Status();
+  }
+
+  bool Has(const char* name) const { return metadata_->Find(Key(name)) != nullptr; }
+
   // Valid until the next call.
   std::string_view Key(const char* name) const {
     const int size =
@@ -108,19 +121,34 @@ inline Status ReadTrunk(const FamilyKeys& keys, const Binder& binder, ModelSpec*
   return Status();
 }
 
+inline Status CheckKvHeads(const FamilyKeys& keys, uint32_t heads, uint32_t kv_heads) {
+  if (kv_heads != 0 && heads % kv_heads == 0) return Status();
+  return Status::Make(Code::kFormat, "key '%s': a divisor of %u expected, %u found",
+                      keys.Key("attention.head_count_kv").data(), heads, kv_heads);
+}
+
 // heads, kv heads and widths of one head, all layers alike.
 inline Status ReadHeads(const FamilyKeys& keys, uint32_t width, AttentionSpec* attention) {
   JUNTO_TRY(keys.Size("attention.head_count", kMaxHeads, &attention->heads));
   JUNTO_TRY(keys.SizeOr("attention.head_count_kv", attention->heads, attention->heads,
                         &attention->kv_heads));
-  if (attention->heads % attention->kv_heads != 0) {
-    return Status::Make(Code::kFormat, "key '%s': a divisor of %u expected, %u found",
-                        keys.Key("attention.head_count_kv").data(), attention->heads,
-                        attention->kv_heads);
-  }
+  JUNTO_TRY(CheckKvHeads(keys, attention->heads, attention->kv_heads));
   const uint32_t even = width / attention->heads;
   JUNTO_TRY(keys.SizeOr("attention.key_length", even, kMaxWidth, &attention->key_dim));
   return keys.SizeOr("attention.value_length", even, kMaxWidth, &attention->value_dim);
+}
+
+// Whether each layer has a window: one flag per layer, or a period (2: layers 0, 2, 4, ... have).
+// `period` is that of a file that says nothing; 0: it must.
+inline Status ReadSlidingPattern(const FamilyKeys& keys, uint32_t period, Span<uint32_t> sliding) {
+  constexpr const char* kName = "attention.sliding_window_pattern";
+  const MetadataValue* value = keys.metadata().Find(keys.Key(kName));
+  if (value != nullptr && value->is_array) return keys.U32sOr(kName, 0, sliding);
+  JUNTO_TRY(period == 0 ? keys.U32(kName, &period) : keys.U32Or(kName, period, &period));
+  for (size_t i = 0; i < sliding.size(); ++i) {
+    sliding[i] = period != 0 && i % period < period - 1 ? 1 : 0;
+  }
+  return Status();
 }
 
 // rope.* keys. Absent scaling means none.
@@ -183,7 +211,8 @@ inline Status BindAttention(const Binder& binder, uint32_t width, Need bias,
                            &attention->out);
 }
 
-// ffn_gate_inp and ffn_{gate,up,down}_exps, or ffn_{gate,up,down} where there are no experts.
+// ffn_gate_inp and ffn_{gate,up,down}_exps, gate above up in ffn_gate_up_exps where the file has
+// that, or ffn_{gate,up,down} where there are no experts.
 inline Status BindFeedForward(const Binder& binder, uint32_t width, Need bias,
                               FeedForwardSpec* ffn) {
   const uint32_t experts = ffn->router.experts;
@@ -191,10 +220,15 @@ inline Status BindFeedForward(const Binder& binder, uint32_t width, Need bias,
     JUNTO_TRY(binder.BindMatrix("ffn_gate_inp", experts, width, bias, &ffn->route));
   }
   const bool many = experts != 0;
-  JUNTO_TRY(binder.BindMatrices(many ? "ffn_gate_exps" : "ffn_gate", experts, ffn->width, width,
-                                bias, &ffn->gate));
-  JUNTO_TRY(binder.BindMatrices(many ? "ffn_up_exps" : "ffn_up", experts, ffn->width, width, bias,
-                                &ffn->up));
+  if (many && binder.Has("ffn_gate_up_exps.weight")) {
+    JUNTO_TRY(
+        binder.BindPairs("ffn_gate_up_exps", experts, ffn->width, width, &ffn->gate, &ffn->up));
+  } else {
+    JUNTO_TRY(binder.BindMatrices(many ? "ffn_gate_exps" : "ffn_gate", experts, ffn->width, width,
+                                  bias, &ffn->gate));
+    JUNTO_TRY(binder.BindMatrices(many ? "ffn_up_exps" : "ffn_up", experts, ffn->width, width, bias,
+                                  &ffn->up));
+  }
   return binder.BindMatrices(many ? "ffn_down_exps" : "ffn_down", experts, width, ffn->width, bias,
                              &ffn->down);
 }

@@ -11,20 +11,6 @@
 
 namespace junto {
 
-// Whether each layer slides: a period (2: layers 0, 2, 4, ...) or one flag per layer.
-inline Status ReadSlidingPattern(const FamilyKeys& keys, Span<uint32_t> sliding) {
-  const MetadataValue* value = keys.metadata().Find(keys.Key("attention.sliding_window_pattern"));
-  if (value != nullptr && value->is_array) {
-    return keys.U32sOr("attention.sliding_window_pattern", 0, sliding);
-  }
-  uint32_t period = 0;
-  JUNTO_TRY(keys.U32Or("attention.sliding_window_pattern", 2, &period));
-  for (size_t i = 0; i < sliding.size(); ++i) {
-    sliding[i] = period != 0 && i % period < period - 1 ? 1 : 0;
-  }
-  return Status();
-}
-
 inline Status ReadGptOss(const Gguf& gguf, const ModelOptions& options, ModelSpec* spec) {
   const FamilyKeys keys(&gguf.metadata(), spec->architecture);
   Binder binder(&gguf);
@@ -60,7 +46,7 @@ inline Status ReadGptOss(const Gguf& gguf, const ModelOptions& options, ModelSpe
   JUNTO_TRY(ReadExperts(keys, RouterScoring::kSoftmaxTopK, &ffn.router));
 
   Vector<uint32_t> sliding(spec->layers.size(), 0, spec->layers.get_allocator());
-  JUNTO_TRY(ReadSlidingPattern(keys, sliding));
+  JUNTO_TRY(ReadSlidingPattern(keys, 2, sliding));
   for (size_t i = 0; i < spec->layers.size(); ++i) {
     binder.EnterLayer(static_cast<uint32_t>(i));
     LayerSpec* layer = &spec->layers[i];
