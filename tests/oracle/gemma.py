@@ -1,7 +1,7 @@
-"""The tiny models of architectures gemma3 and gemma4: metadata, tensors, and their Hugging Face twin.
+"""The tiny models of architectures gemma3 and gemma4: metadata, tensors, and their twins.
 
-Metadata holds the GGUF keys without the architecture, as in tiny_models.py. What GGUF does not say
-but the twin needs stands below "_".
+Metadata holds the GGUF keys without the architecture, as in tiny_models.py. The twin of a model is
+Hugging Face's with the same parameters.
 """
 
 import numpy as np
@@ -20,10 +20,6 @@ def pattern(text):
     return [kind == "s" for kind in text]
 
 
-def shared(base, **changes):
-    return {**base, **{key.replace("__", "."): value for key, value in changes.items()}}
-
-
 GEMMA4_DENSE = {
     "block_count": 6, "context_length": 512, "embedding_length": 72, "feed_forward_length": 56,
     "attention.head_count": 4, "attention.head_count_kv": [2, 2, 1, 2, 2, 1],
@@ -33,12 +29,15 @@ GEMMA4_DENSE = {
     "attention.layer_norm_rms_epsilon": 1e-5, "rope.freq_base": 5000.0, "rope.freq_base_swa": 300.0,
     "rope.dimension_count": 32, "rope.dimension_count_swa": 20, "final_logit_softcapping": 5.0,
 }
+# A large epsilon, because norms would hide a wrong scale before them.
 GEMMA4 = {
-    **GEMMA4_DENSE, "expert_count": 8, "expert_used_count": 3, "expert_feed_forward_length": 40,
+    **GEMMA4_DENSE, "attention.layer_norm_rms_epsilon": 1e-3, "expert_count": 8,
+    "expert_used_count": 3, "expert_feed_forward_length": 40,
 }
 GEMMA4_SHARED = {
-    **GEMMA4_DENSE, "block_count": 7, "attention.head_count_kv": 2,
-    "feed_forward_length": [40, 40, 40, 40, 80, 80, 80], "attention.shared_kv_layers": 3,
+    **GEMMA4_DENSE, "attention.layer_norm_rms_epsilon": 1e-3, "block_count": 7,
+    "attention.head_count_kv": 2, "feed_forward_length": [40, 40, 40, 40, 80, 80, 80],
+    "attention.shared_kv_layers": 3,
     "attention.sliding_window_pattern": pattern("ssfsssf"), "embedding_length_per_layer_input": 24,
 }
 GEMMA4_MIXED = {

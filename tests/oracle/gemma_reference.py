@@ -22,8 +22,9 @@ MISTAKES = (
     "router reads the experts' input", "router without 1/sqrt(width)", "router without its scale",
     "expert scale before renormalising", "no expert scale", "norms 1 and 2 swapped",
     "no dense branch", "layer scale without residual", "keys of the wrong layer",
-    "no scale of input embeddings", "inputs of the next layer", "epsilon 1e-6",
-)  # two scales of layer inputs are not here: norms follow, and undo whatever they do
+    "no scale of input embeddings", "no scale of input projection", "no sum scale of inputs",
+    "inputs of the next layer", "epsilon 1e-6",
+)
 
 
 def rms(x, weight=1.0, eps=1e-6):
@@ -192,13 +193,15 @@ class Model:
         return self.post(y, blk + "post_ffw_norm")
 
     def layer_inputs(self, x, tokens):
-        projected = self.linear(x, "per_layer_model_proj") / np.sqrt(self.width)
+        projected = self.linear(x, "per_layer_model_proj")
+        if not self.wrong("no scale of input projection"):
+            projected = projected / np.sqrt(self.width)
         shape = (len(x), self.layers, self.inputs)
         brought = self.weight("per_layer_token_embd")[tokens].reshape(shape)
         if not self.wrong("no scale of input embeddings"):
             brought = brought * np.sqrt(self.inputs)
         mixed = self.norm(projected.reshape(shape), "per_layer_proj_norm") + brought
-        return mixed / np.sqrt(2)
+        return mixed if self.wrong("no sum scale of inputs") else mixed / np.sqrt(2)
 
     def add_input(self, x, inputs, layer):
         blk = f"blk.{layer}."
@@ -229,14 +232,15 @@ class Model:
 
 
 def difference(file, mistake=None):
-    """The largest difference to any golden of the file, and whether there was an occasion to err."""
+    """The largest difference to any golden of the file, and whether the mistake was made."""
     model, largest = Model(file, mistake), 0.0
     cases = [("golden.logits", ())]
     if "golden.images" in file:
         cases.append(("golden.image_logits", [tuple(pair) for pair in file["golden.images"]]))
     for golden, images in cases:
         model.cache.clear()
-        largest = max(largest, abs(model.logits(file["golden.tokens"], images) - file[golden]).max())
+        error = abs(model.logits(file["golden.tokens"], images) - file[golden]).max()
+        largest = max(largest, error)
     return largest, model.made != 0
 
 

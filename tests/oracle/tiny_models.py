@@ -248,7 +248,7 @@ MODELS = {
     "gpt_oss_mxfp4": dict(arch="gpt-oss", meta=GPT_OSS_MXFP4, seed=17, vocabulary=160,
                           scheme="mxfp4", gap=0.2),
     "gemma3": dict(arch="gemma3", meta=gemma.GEMMA3, seed=18, vocabulary=155, images=True),
-    "gemma4": dict(arch="gemma4", meta=gemma.GEMMA4, seed=19, vocabulary=157),
+    "gemma4": dict(arch="gemma4", meta=gemma.GEMMA4, seed=29, vocabulary=157),
     "gemma4_dense": dict(arch="gemma4", meta=gemma.GEMMA4_DENSE, seed=20, vocabulary=158,
                          images=True),
     "gemma4_shared": dict(arch="gemma4", meta=gemma.GEMMA4_SHARED, seed=21, vocabulary=159),

@@ -329,19 +329,27 @@ inline void RunGateUpTile(const Pass& pass, const FeedForwardSpec& spec,
   }
 }
 
-// ---- the router's logits, gate and up of the network beside: tile = tile of either
+// ---- gate and up of the network beside: tile = tile of gate; then the router's logits: tile =
+// some rows, tile of its matrix
 inline uint32_t RouteTiles(const Pass& pass, uint32_t layer) {
   const LayerWeights& weights = pass.engine().weights->layers[layer];
-  return weights.route.tiles() + weights.beside.gate.tiles();
+  return weights.beside.gate.tiles() +
+         weights.route.tiles() * CeilDiv(pass.row_count(), kSlotGroup);
 }
 inline void Route(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
   const LayerWeights& weights = pass->engine().weights->layers[layer];
-  if (tile < weights.route.tiles()) {
-    return RunRowsTile(*pass, weights.route, tile, RouteInput(*pass, weights), pass->router_logits);
+  if (tile < weights.beside.gate.tiles()) {
+    return RunGateUpTile(*pass, pass->engine().spec->layers[layer].beside, weights.beside, tile,
+                         BesideInput(*pass, weights), nullptr, 0, pass->row_count(),
+                         pass->beside_gated, worker);
   }
-  RunGateUpTile(*pass, pass->engine().spec->layers[layer].beside, weights.beside,
-                tile - weights.route.tiles(), BesideInput(*pass, weights), nullptr, 0,
-                pass->row_count(), pass->beside_gated, worker);
+  const Matrix& route = weights.route;
+  tile -= weights.beside.gate.tiles();
+  const uint32_t row = tile / route.tiles() * kSlotGroup;
+  const Activations& logits = pass->router_logits;
+  RunMatrixTile(*pass, route, tile % route.tiles(), RouteInput(*pass, weights), row, nullptr,
+                std::min(kSlotGroup, pass->row_count() - row),
+                logits.row(row) + TileRow(route, tile % route.tiles()), logits.columns);
 }
 
 // ---- which expert works on which rows: one tile

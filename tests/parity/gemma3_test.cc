@@ -1,0 +1,56 @@
+// Gemma 3 270M, a file as people have it, against what HF transformers computes from its weights
+// (tests/data/gemma3/README.md), on plain English.
+#include "tests/support/real_model.h"
+
+namespace junto {
+namespace {
+
+using namespace test;  // NOLINT: the vocabulary of these tests
+
+constexpr char kReference[] = JUNTO_TEST_DATA "/gemma3/reference.gguf";
+
+TEST_CASE("what follows a text is token for token that of HF transformers") {
+  Host host(2);
+  const auto tokens = ReadReference<int32_t>(&host, kReference, "prompt.tokens");
+  const auto expected = ReadReference<int32_t>(&host, kReference, "prompt.continuation");
+  const auto model = host.Load(JUNTO_TEST_MODEL, Widened());
+  Prompt prompt(model.get());
+  RequireOk(prompt.AddTokens({tokens.data(), tokens.size()}));
+  const Answer answer = Generate(&host, *model, prompt, expected.size());
+  INFO(answer.text);
+  CHECK(answer.tokens == expected);
+}
+
+TEST_CASE("float weights equal HF, int8 activations lose less than llama.cpp's") {
+  Host host(2);
+  const auto tokens = ReadReference<int32_t>(&host, kReference, "tokens");
+  const auto exact = host.Load(JUNTO_TEST_MODEL, Widened());
+  const auto shipped = host.Load(JUNTO_TEST_MODEL);
+  const size_t vocab = exact->spec().vocab;
+  TextReader exact_reader(&host, *exact, tokens.size(), KvType::kF32);
+  TextReader shipped_reader(&host, *shipped, tokens.size(), KvType::kF16);
+  Golden golden(&host, kReference);
+  Distance distance;
+  constexpr size_t kPiece = 64;
+  for (size_t begin = 0; begin < tokens.size(); begin += kPiece) {
+    const Span<const int32_t> text(tokens.data(), begin + kPiece);
+    const std::vector<float> expected = exact_reader.Read(text);
+    const std::vector<float> found = shipped_reader.Read(text);
+    REQUIRE(expected.size() == kPiece * vocab);
+    REQUIRE(found.size() == kPiece * vocab);
+    for (size_t i = 0; i < kPiece; ++i) {
+      golden.Compare(begin + i, &expected[i * vocab], vocab);
+      distance.Add(&expected[i * vocab], &found[i * vocab], vocab);
+    }
+  }
+  golden.Check();
+  // llama.cpp on this text: KL 0.0050, top-1 95.5 %, NMSE 2.3e-3.
+  INFO("KL " << distance.divergence() << " +- " << distance.divergence_error() << ", top-1 "
+             << distance.agreement() << ", NMSE " << distance.nmse());
+  CHECK(distance.divergence() <= 0.0008);
+  CHECK(distance.agreement() >= 0.975);
+  CHECK(distance.nmse() <= 5e-4);
+}
+
+}  // namespace
+}  // namespace junto
