@@ -21,7 +21,7 @@ from llama_cpp import FLASH_AUTO, LlamaCpp, divergence
 
 DATA = Path(__file__).parent.parent / "data" / "gemma3"
 TOKENS, POSITIONS, BOS, PREFIX = 2048, 128, 2, "gemma3."
-PROMPT = "Water is made of two elements:"
+PROMPT = "1, 2, 3, 4, 5,"
 
 
 def write_golden(tokens, logits, prompt, continuation):
