@@ -22,6 +22,7 @@ struct MathTable {
   void (*exp)(size_t n, float* x);
   void (*sigmoid)(size_t n, float* x);
   void (*tanh)(size_t n, float* x);
+  void (*softplus)(size_t n, float* x);
   float (*sum)(const float* x, size_t n);
   float (*squares)(const float* x, size_t n);
   float (*max)(const float* x, size_t n);
@@ -56,24 +57,28 @@ struct TestTanh {
     hn::StoreU(Tanh(d, hn::LoadU(d, x + i)), d, x + i);
   }
 };
+struct TestSoftplus {
+  float* x;
+  template <class D>
+  HWY_INLINE void operator()(D d, size_t i) const {
+    hn::StoreU(Softplus(d, hn::LoadU(d, x + i)), d, x + i);
+  }
+};
 
 void RunExp(size_t n, float* x) { ForEach(n, TestExp{x}); }
 void RunSigmoid(size_t n, float* x) { ForEach(n, TestSigmoid{x}); }
 void RunTanh(size_t n, float* x) { ForEach(n, TestTanh{x}); }
+void RunSoftplus(size_t n, float* x) { ForEach(n, TestSoftplus{x}); }
 float RunSum(const float* x, size_t n) { return Reduce<SumReduction>(x, n); }
 float RunSquares(const float* x, size_t n) { return Reduce<SquaresReduction>(x, n); }
 float RunMax(const float* x, size_t n) { return Reduce<MaxReduction>(x, n); }
 
 MathTable GetMath() {
-  return {HWY_TARGET,
-          HWY_STR(HWY_NAMESPACE),
-          HWY_NATIVE_FMA != 0,
-          RunExp,
-          RunSigmoid,
-          RunTanh,
-          RunSum,
-          RunSquares,
-          RunMax};
+  return {HWY_TARGET,          HWY_STR(HWY_NAMESPACE),
+          HWY_NATIVE_FMA != 0, RunExp,
+          RunSigmoid,          RunTanh,
+          RunSoftplus,         RunSum,
+          RunSquares,          RunMax};
 }
 
 }  // namespace
@@ -162,6 +167,7 @@ void RequireAccurate(void (*function)(size_t, float*), double (*exact)(double),
 double TrueSigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 double TrueExp(double x) { return std::exp(x); }
 double TrueTanh(double x) { return std::tanh(x); }
+double TrueSoftplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
 
 std::vector<double> Map(double (*f)(double), const std::vector<float>& x) {
   std::vector<double> y;
@@ -169,25 +175,27 @@ std::vector<double> Map(double (*f)(double), const std::vector<float>& x) {
   return y;
 }
 
-TEST_CASE("exp, sigmoid and tanh stay within 2 ulp") {
+TEST_CASE("exp, sigmoid, tanh and softplus stay within 2 ulp") {
   const std::vector<float> x = EveryKindOfFloat();
   const auto exps = Map(TrueExp, x);
   const auto sigmoids = Map(TrueSigmoid, x);
   const auto tanhs = Map(TrueTanh, x);
+  const auto softpluses = Map(TrueSoftplus, x);
   for (const MathTable& table : Targets()) {
     INFO(table.name);
     RequireAccurate(table.exp, TrueExp, x, exps);
     RequireAccurate(table.sigmoid, TrueSigmoid, x, sigmoids);
     RequireAccurate(table.tanh, TrueTanh, x, tanhs);
+    RequireAccurate(table.softplus, TrueSoftplus, x, softpluses);
   }
 }
 
-TEST_CASE("exp, sigmoid and tanh agree to the bit on targets with fma") {
+TEST_CASE("exp, sigmoid, tanh and softplus agree to the bit on targets with fma") {
   std::vector<std::vector<float>> results;
   for (const MathTable& table : Targets()) {
     if (!table.has_fma) continue;
     std::vector<float> y;
-    for (auto function : {table.exp, table.sigmoid, table.tanh}) {
+    for (auto function : {table.exp, table.sigmoid, table.tanh, table.softplus}) {
       std::vector<float> part = EveryKindOfFloat();
       function(part.size(), part.data());
       y.insert(y.end(), part.begin(), part.end());
@@ -231,6 +239,14 @@ TEST_CASE("elementary functions at their special values") {
     CHECK(t[2] == 1.0f);
     CHECK(std::isnan(t[3]));
     CHECK(t[4] == FromBits(1));
+
+    std::vector<float> p = {-kInfinity, kInfinity, nan, 100.0f, -104.5f};
+    table.softplus(p.size(), p.data());
+    CHECK(p[0] == 0.0f);
+    CHECK(p[1] == kInfinity);
+    CHECK(std::isnan(p[2]));
+    CHECK(p[3] == 100.0f);
+    CHECK(p[4] == 0.0f);
   }
 }
 

@@ -83,13 +83,28 @@ struct DivideBody {
   }
 };
 
-// See KernelTable for all four.
+// y = y * sigmoid(x).
+struct SigmoidGateBody {
+  const float* x;
+  float* y;
+
+  template <class D>
+  HWY_INLINE void operator()(D d, size_t i) const {
+    const auto gate = Sigmoid(d, hn::LoadU(d, x + i));
+    hn::StoreU(hn::Mul(hn::LoadU(d, y + i), gate), d, y + i);
+  }
+};
+
+// See KernelTable for all five.
 inline void Add(const float* x, size_t n, float* y) { ForEach(n, AddBody{x, y}); }
 inline void ScaleAdd(float a, const float* x, size_t n, float* y) {
   ForEach(n, ScaleAddBody{a, x, y});
 }
 inline void Scale(float a, size_t n, float* x) { ForEach(n, ScaleBody{a, x}); }
 inline void Softcap(float cap, size_t n, float* x) { ForEach(n, SoftcapBody{cap, x}); }
+inline void SigmoidGate(const float* x, size_t n, float* y) {
+  ForEach(n, SigmoidGateBody{x, y});
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace junto

@@ -91,6 +91,39 @@ struct KvStoreArgs {
   const float* value;  // [value_dim]
 };
 
+// A causal convolution of each channel for itself, and SiLU: y[t][c] = silu(sum over i of
+// weight[i][c] * x[t + i][c]). So x begins taps - 1 rows before the first token.
+struct ConvolveArgs {
+  const float* x;  // [taps - 1 + count][channels]
+  const float* weight;
+  size_t weight_stride;  // distance of taps
+  uint32_t taps;         // > 0
+  uint32_t channels;
+  uint32_t count;
+  float* y;  // [count][channels]
+};
+
+// The gated delta rule of one value head. For each token in turn, with its decay a and rate b:
+//   d = b (value - a S^T key),   S = a S + key d^T,   out = S^T query.
+// The state S [key_dim][value_dim] lies in panels of 16 columns, [CeilDiv(value_dim, 16)][key_dim]
+// [16], and values and outputs are rows of as many columns; those past value_dim are computed like
+// the others and mean nothing.
+struct DeltaRuleArgs {
+  const float* from;  // the state before
+  float* to;          // and after; may be `from`
+  uint32_t key_dim;   // > 0
+  uint32_t panels;
+  uint32_t count;        // tokens, > 0
+  const float* query;    // [count][key_dim]
+  const float* key;      // [count][key_dim]
+  const float* overlap;  // [count] query.key
+  const float* value;    // [count][16 * panels]
+  const float* decay;    // [count]
+  const float* rate;     // [count]
+  float* out;            // [count][16 * panels]
+};
+constexpr uint32_t kDeltaPanel = 16;
+
 // y[i][r] = sum over k of w[r][k] * x[i][k] + bias[r], for the rows r of some panels of w and
 // `count` rows i of x.
 struct MatmulArgs {
@@ -131,6 +164,17 @@ struct KernelTable {
   void (*scale_add)(float a, const float* x, size_t n, float* y);  // y = fma(a, x, y)
   void (*scale)(float a, size_t n, float* x);                      // x *= a
   void (*softcap)(float cap, size_t n, float* x);                  // x = cap * tanh(x / cap)
+
+  void (*gate)(const float* x, size_t n, float* y);  // y *= sigmoid(x)
+
+  // x = (x / sqrt(sum of squares + epsilon)) * scale.
+  void (*l2_norm)(float epsilon, float scale, size_t n, float* x);
+  float (*dot)(const float* x, const float* y, size_t n);
+
+  // Of n tokens: decay = exp(slope * softplus(decay + bias)), rate = sigmoid(rate), in place.
+  void (*delta_gates)(float slope, float bias, size_t n, float* decay, float* rate);
+  void (*convolve)(const ConvolveArgs& args);
+  void (*delta_rule)(const DeltaRuleArgs& args);
 
   // logits [experts] are overwritten; bias [experts] is for kSigmoid (nullptr: zeros); ids and
   // weights [experts_used]. NaN logits count as lowest.

@@ -56,6 +56,14 @@ struct SquaresReduction : SumReduction {
   }
 };
 
+// Of two rows.
+struct ProductsReduction : SumReduction {
+  template <class V>
+  static HWY_INLINE V Take(V lane, V x, V y) {
+    return hn::MulAdd(x, y, lane);
+  }
+};
+
 // NaNs may be lost here: whoever cares adds something that keeps them.
 struct MaxReduction {
   static constexpr float kIdentity = -std::numeric_limits<float>::infinity();
@@ -81,32 +89,41 @@ HWY_INLINE float JoinVector(D d, hn::Vec<D> v) {
   }
 }
 
-// Reduces x[0, n); an empty range gives the identity.
+// The last elements of a row, filled up to the virtual lanes.
 template <class Reduction>
-HWY_INLINE float Reduce(const float* x, size_t n) {
+struct Tail {
+  HWY_INLINE Tail(const float* x, size_t n) {
+    for (size_t l = 0; l < kVirtualLanes; ++l) lanes[l] = l < n ? x[l] : Reduction::kIdentity;
+  }
+  float lanes[kVirtualLanes];
+};
+
+// Reduces the first n elements of one row, or of as many as the reduction takes at a time; an empty
+// range gives the identity.
+template <class Reduction, class... Rows>
+HWY_INLINE float ReduceRows(size_t n, const Rows*... rows) {
   const WideTag d;
   hn::Vec<WideTag> lanes[kWideVectors];
   for (auto& lane : lanes) lane = hn::Set(d, Reduction::kIdentity);
+  const auto take = [&](const auto*... x) HWY_ATTR {
+    for (size_t v = 0; v < kWideVectors; ++v) {
+      lanes[v] = Reduction::Take(lanes[v], hn::LoadU(d, x + v * kWideLanes)...);
+    }
+  };
 
   size_t i = 0;
-  for (; i + kVirtualLanes <= n; i += kVirtualLanes) {
-    for (size_t v = 0; v < kWideVectors; ++v) {
-      lanes[v] = Reduction::Take(lanes[v], hn::LoadU(d, x + i + v * kWideLanes));
-    }
-  }
-  if (i < n) {
-    float tail[kVirtualLanes];
-    for (size_t l = 0; l < kVirtualLanes; ++l)
-      tail[l] = i + l < n ? x[i + l] : Reduction::kIdentity;
-    for (size_t v = 0; v < kWideVectors; ++v) {
-      lanes[v] = Reduction::Take(lanes[v], hn::LoadU(d, tail + v * kWideLanes));
-    }
-  }
+  for (; i + kVirtualLanes <= n; i += kVirtualLanes) take((rows + i)...);
+  if (i < n) take(Tail<Reduction>(rows + i, n - i).lanes...);
 
   for (size_t half = kWideVectors / 2; half != 0; half /= 2) {
     for (size_t v = 0; v < half; ++v) lanes[v] = Reduction::Join(lanes[v], lanes[v + half]);
   }
   return JoinVector<Reduction>(d, lanes[0]);
+}
+
+template <class Reduction>
+HWY_INLINE float Reduce(const float* x, size_t n) {
+  return ReduceRows<Reduction>(n, x);
 }
 
 }  // namespace HWY_NAMESPACE

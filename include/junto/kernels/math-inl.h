@@ -84,6 +84,26 @@ HWY_INLINE hn::Vec<D> Sigmoid(D d, hn::Vec<D> x) {
   return hn::NegMulAdd(hn::Mul(quotient, lost), inverse, quotient);
 }
 
+// ln(1 + e^x).
+template <class D>
+HWY_INLINE hn::Vec<D> Softplus(D d, hn::Vec<D> x) {
+  using V = hn::Vec<D>;
+  // The larger of x and 0, and ln(1 + e) with e <= 1, which with s = e / (2 + e) is
+  // e - s (e - r(s^2)): r minimax with absolute error 2^-28.
+  const V zero = hn::Zero(d);
+  const V e = Exp(d, hn::Neg(hn::Abs(x)));
+  const V s = hn::Div(e, hn::Add(hn::Set(d, 2.0f), e));
+  const V z = hn::Mul(s, s);
+  V r = hn::Set(d, 0x1.dbef8ep-3f);
+  r = hn::MulAdd(r, z, hn::Set(d, 0x1.bc7be0p-3f));
+  r = hn::MulAdd(r, z, hn::Set(d, 0x1.24c9bep-2f));
+  r = hn::MulAdd(r, z, hn::Set(d, 0x1.9998d2p-2f));
+  r = hn::MulAdd(r, z, hn::Set(d, 0x1.555556p-1f));
+  const V logarithm = hn::NegMulAdd(s, hn::NegMulAdd(r, z, e), e);
+  // A comparison rather than a maximum, which would lose NaN; e keeps it, too.
+  return hn::Add(hn::IfThenElse(hn::Gt(x, zero), x, zero), logarithm);
+}
+
 template <class D>
 HWY_INLINE hn::Vec<D> Tanh(D d, hn::Vec<D> x) {
   using V = hn::Vec<D>;

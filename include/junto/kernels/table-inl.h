@@ -12,6 +12,7 @@
 
 #include "junto/kernels/activation-inl.h"
 #include "junto/kernels/attention-inl.h"
+#include "junto/kernels/deltanet-inl.h"
 #include "junto/kernels/elementwise-inl.h"
 #include "junto/kernels/kernels.h"
 #include "junto/kernels/kv-inl.h"
@@ -39,6 +40,12 @@ inline const KernelTable* Table() {
       ScaleAdd,
       Scale,
       Softcap,
+      SigmoidGate,
+      L2Norm,
+      Dot,
+      DeltaGates,
+      Convolve,
+      DeltaRule,
       Route,
       StoreKv,
       Attention,
