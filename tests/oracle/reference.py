@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 
+import qwen35
 from gguf_file import File
 
 SWIGLU_ALPHA, SWIGLU_LIMIT = 1.702, 7.0
@@ -37,8 +38,9 @@ class Model:
         self.head_dim = self.key("attention.key_length", self.key("embedding_length") // self.heads)
         self.eps = self.key("attention.layer_norm_rms_epsilon")
         self.yarn_truncate = yarn_truncate
-        self.half_split = self.arch == "gpt-oss"
+        self.half_split = self.arch != "llama"
         self.frequencies, self.rope_gain = self.rope_frequencies()
+        self.mixers = qwen35.Mixers(self) if self.arch.startswith("qwen3") else None
         self.router_gaps = []  # k-th minus (k+1)-th router logit of each layer and token
         self.clamped = 0  # gated units that met the SwiGLU limit
 
@@ -158,13 +160,16 @@ class Model:
     def logits(self, tokens):
         """Logits [tokens, vocabulary] of one sequence that starts at position 0."""
         x = self.weight("token_embd")[tokens]
-        norm = "post_attention_norm" if self.arch == "gpt-oss" else "ffn_norm"
-        for layer in range(self.key("block_count")):
+        norm = "ffn_norm" if self.arch == "llama" else "post_attention_norm"
+        mix = self.mixers.mix if self.mixers else self.attention
+        for layer in range(self.key("block_count") - self.key("nextn_predict_layers", 0)):
             blk = f"blk.{layer}."
-            x = x + self.attention(rms_norm(x, self.weight(blk + "attn_norm"), self.eps), layer)
+            x = x + mix(rms_norm(x, self.weight(blk + "attn_norm"), self.eps), layer)
             h = rms_norm(x, self.weight(blk + norm), self.eps)
             moe = blk + "ffn_gate_inp.weight" in self.file
             x = x + (self.experts if moe else self.dense)(h, blk)
+            if blk + "ffn_gate_inp_shexp.weight" in self.file:
+                x = x + self.mixers.shared_expert(h, blk)
         head = "output" if "output.weight" in self.file else "token_embd"
         return rms_norm(x, self.weight("output_norm"), self.eps) @ self.weight(head).T
 

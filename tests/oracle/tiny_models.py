@@ -20,6 +20,7 @@ import blocks
 import gemma
 import gemma_reference
 import huggingface
+import qwen35
 import reference
 from gguf_file import Writer
 
@@ -77,6 +78,9 @@ def shapes(arch, meta, vocabulary, tied):
     if arch in gemma.ARCHITECTURES:
         yield from gemma.shapes(arch, meta, vocabulary)
         return
+    if arch.startswith("qwen3"):
+        yield from qwen35.shapes(arch, meta, vocabulary, tied)
+        return
     d, layers = meta["embedding_length"], meta["block_count"]
     heads, kv_heads = meta["attention.head_count"], meta["attention.head_count_kv"]
     dims, experts = meta.get("attention.key_length", d // heads), meta.get("expert_count", 0)
@@ -123,6 +127,9 @@ def deviation(name, shape, moe, tied):
 
 
 def random_tensor(rng, name, shape, sigma):
+    special = qwen35.random_tensor(rng, name, shape)
+    if special is not None:
+        return special
     if name.endswith("norm.weight"):
         return rng.normal(1, 0.25, shape)
     if name.endswith("sinks.weight"):
@@ -143,8 +150,9 @@ def llama3_divisors(meta):
 
 
 def stored_type(name, shape, scheme, index):
-    """Type of a matrix: vectors, routers and biases stay F32."""
-    if scheme == "f32" or len(shape) == 1 or "ffn_gate_inp" in name or name.endswith(".bias"):
+    """Type of a matrix: vectors, routers, convolutions and biases stay F32."""
+    if (scheme == "f32" or len(shape) == 1 or name.endswith(".bias")
+            or "ffn_gate_inp" in name or "ssm_conv1d" in name):
         return Type.F32
     if callable(scheme):
         return scheme(name, shape)
@@ -164,11 +172,11 @@ def encode(rng, values, type, sigma):
         return raw.reshape(*values.shape[:-1], -1)
 
 
-def decisive_tokens(rng, model, vocabulary, used, gap):
+def decisive_tokens(rng, model, vocabulary, used, gap, count):
     """Draws tokens one by one, each such that every layer routes it by at least `gap`."""
     routers = [m for m in model.modules() if type(m).__name__.endswith("Router")]
     if not routers:
-        return rng.integers(0, vocabulary, TOKENS)
+        return rng.integers(0, vocabulary, count)
     gaps = []
 
     def record(module, _inputs, output):
@@ -179,7 +187,7 @@ def decisive_tokens(rng, model, vocabulary, used, gap):
 
     hooks = [router.register_forward_hook(record) for router in routers]
     tokens = []
-    while len(tokens) < TOKENS:
+    while len(tokens) < count:
         for candidate in rng.permutation(vocabulary):
             gaps.clear()
             model(torch.tensor([tokens + [int(candidate)]]), use_cache=False)
@@ -195,7 +203,7 @@ def decisive_tokens(rng, model, vocabulary, used, gap):
 
 @torch.no_grad()
 def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, truncate=False,
-         images=False):
+         images=False, count=TOKENS):
     rng = np.random.default_rng(seed)
     out = Writer(path, arch)
     for key, value in meta.items():
@@ -224,7 +232,7 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
     if arch == "gemma4":
         out.array("rope_freqs.weight", gemma.factors(meta))
     model = huggingface.load(arch, meta, values.__getitem__, vocabulary, tied, truncate)
-    tokens = decisive_tokens(rng, model, vocabulary, meta.get("expert_used_count", 0), gap)
+    tokens = decisive_tokens(rng, model, vocabulary, meta.get("expert_used_count", 0), gap, count)
     logits = model(torch.from_numpy(tokens)[None], use_cache=False).logits[0].numpy()
     out.array("golden.tokens", tokens.astype(np.int32))
     out.array("golden.logits", logits)
@@ -258,6 +266,12 @@ MODELS = {
                         scheme=gemma.quantised_type("q4_k"), gap=0.2),
     "gemma4_shared_q4_k": dict(arch="gemma4", meta=gemma.GEMMA4_SHARED_MIXED, seed=24,
                                vocabulary=160, scheme=gemma.quantised_type("q4_k")),
+    "qwen35": dict(arch="qwen35", meta=qwen35.QWEN35, seed=18, vocabulary=158, count=200),
+    "qwen35moe": dict(arch="qwen35moe", meta=qwen35.QWEN35MOE, seed=19, vocabulary=162,
+                      count=200),
+    "qwen35moe_legacy": dict(arch="qwen35moe", meta=qwen35.QWEN35MOE_LEGACY, seed=20,
+                             vocabulary=160, scheme=LEGACY, gap=0.2, count=200),
+    "qwen3next": dict(arch="qwen3next", meta=qwen35.QWEN3NEXT, seed=21, vocabulary=157, count=200),
 }
 
 if __name__ == "__main__":
