@@ -295,6 +295,32 @@ void Attention(benchmark::State& state, KvType type, uint32_t keys) {
   state.SetItemsProcessed(state.iterations() * kHeads * keys * 2 * kDim);
 }
 
+// Some tokens of one value head of Qwen3.5, whose state is in the nearest caches.
+void DeltaRule(benchmark::State& state, uint32_t tokens) {
+  const uint32_t kDim = 128;
+  const std::vector<float> x = Normal(tokens * kDim);
+  const std::vector<float> gates(tokens, 0.5f);
+  std::vector<float> memory(kDim * kDim);
+  std::vector<float> out(tokens * kDim);
+  DeltaRuleArgs args = {};
+  args.from = args.to = memory.data();
+  args.key_dim = kDim;
+  args.panels = kDim / kDeltaPanel;
+  args.count = tokens;
+  args.query = args.key = args.value = x.data();
+  args.overlap = args.decay = args.rate = gates.data();
+  args.out = out.data();
+  for (auto _ : state) {
+    std::fill(memory.begin(), memory.end(), 0.0f);  // keys are not of unit length
+    Kernels().delta_rule(args);
+    benchmark::ClobberMemory();
+  }
+  const int64_t items = state.iterations() * tokens * kDim * kDim * 4;
+  state.counters["of_peak"] = benchmark::Counter(
+      static_cast<double>(items) / ComputeCeiling(PanelFormat::kF32), benchmark::Counter::kIsRate);
+  state.SetItemsProcessed(items);
+}
+
 void Register() {
   const int cores = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
   for (const NamedFormat& format : kFormats) {
@@ -317,6 +343,9 @@ void Register() {
   benchmark::RegisterBenchmark("attention4096/F32", Attention, KvType::kF32, 4096u);
   benchmark::RegisterBenchmark("attention4096/F16", Attention, KvType::kF16, 4096u);
   benchmark::RegisterBenchmark("attention4096/BF16", Attention, KvType::kBF16, 4096u);
+
+  benchmark::RegisterBenchmark("delta_rule/1", DeltaRule, 1u);
+  benchmark::RegisterBenchmark("delta_rule/16", DeltaRule, 16u);
 
   benchmark::AddCustomContext("kernels", Kernels().target);
   for (const int threads : {1, cores}) {

@@ -345,6 +345,10 @@ typedef struct junto_session_desc {
   uint32_t prefill_chunk;  /* tokens per pass; 0 = 512 */
   junto_dtype kv_dtype;
   uint32_t reserved; /* 0 */
+  /* Models with recurrent layers (Qwen3.5, Qwen3-Next) cannot cut their state back, only return to
+   * a checkpoint. One is taken of every prompt, where its last turn begins, as many as fit so many
+   * bytes, 8 at most, under KV. 0 = 512 MiB; fewer than one takes: none. Others ignore it. */
+  uint64_t checkpoint_bytes;
 } junto_session_desc;
 
 typedef struct junto_sampling {
@@ -411,7 +415,8 @@ typedef junto_status(JUNTO_CALL* junto_stream_fn)(
     void* user, const junto_chunk* chunk); /* 0 on, > 0 stop, < 0 fail */
 
 /* [one] Makes the prompt the session's context: what it shares with the tokens already held is
- * kept, the rest is queued for step to do. E_CONTEXT_FULL leaves the session as it was. */
+ * kept, with recurrent layers up to a checkpoint, the rest is queued for step to do. E_CONTEXT_FULL
+ * leaves the session as it was. */
 JUNTO_API junto_status JUNTO_CALL junto_session_prefill(junto_session* s, const junto_prompt* p,
                                                         junto_error* JUNTO_OPT err);
 /* [one] Works for about budget_ns, in the middle of a token if need be. YIELDED, DONE, CANCELLED or

@@ -87,13 +87,14 @@ class HostLogits final : public LogitsSink {
 
 Status TakeSessionSpec(const junto_session_desc* given, SessionSpec* spec) {
   junto_session_desc desc;
-  JUNTO_TRY(TakeStruct(given, sizeof(junto_session_desc), &desc));
+  JUNTO_TRY(TakeStruct(given, offsetof(junto_session_desc, checkpoint_bytes), &desc));
   if (desc.flags != 0 || desc.reserved != 0) {
     return Status::Make(Code::kUnsupported, "session flags 0x%x, reserved %u: 0 expected",
                         static_cast<unsigned>(desc.flags), static_cast<unsigned>(desc.reserved));
   }
   spec->context = desc.context_tokens;
   spec->chunk = desc.prefill_chunk;
+  spec->checkpoint_bytes = desc.checkpoint_bytes;
   switch (desc.kv_dtype) {
     case JUNTO_DTYPE_AUTO:
     case JUNTO_F16:

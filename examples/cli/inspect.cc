@@ -26,6 +26,11 @@ void PrintModel(const OpenModel& open, const std::string& path) {
   Line("experts", info.experts == 0 ? "none: a dense model"
                                     : Format("%u in a layer, %u of them for each token",
                                              info.experts, info.experts_used));
+  const std::string left_out =
+      Meta(open.model.get(), std::string(info.architecture) + ".nextn_predict_layers");
+  if (!left_out.empty() && left_out != "0") {
+    Line("left out", left_out + " of the file's blocks: for several tokens at once");
+  }
   Line("parameters",
        Count(info.params_total) + ", " + Count(info.params_active) + " of them for each token");
   Line("vocabulary", Format("%u tokens, %s, %s", info.vocab, TokenName("bos", info.bos).c_str(),
@@ -52,7 +57,7 @@ void PrintPlan(const OpenModel& open, const junto_session_desc& desc) {
     junto_tag tag;
   } kParts[] = {{"weights", JUNTO_TAG_WEIGHTS},
                 {"tokenizer", JUNTO_TAG_TOKENIZER},
-                {"keys, values", JUNTO_TAG_KV},
+                {"keys, values", JUNTO_TAG_KV},  // and the states of recurrent layers
                 {"scratch", JUNTO_TAG_SCRATCH},
                 {"objects", JUNTO_TAG_OBJECT}};
 

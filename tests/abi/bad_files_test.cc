@@ -27,7 +27,7 @@ const std::vector<Family>& Families() {
       {"llama", TinyModel::Llama()},    {"mixtral", TinyModel::Mixtral()},
       {"gpt-oss", TinyModel::GptOss()}, {"gemma3", TinyModel::Gemma3()},
       {"gemma4", TinyModel::Gemma4()},  {"gemma4, shared", TinyModel::Gemma4Shared()},
-      {"chat", TinyModel::Chat()}};
+      {"qwen35moe", TinyModel::Qwen()}, {"chat", TinyModel::Chat()}};
   return families;
 }
 
@@ -351,7 +351,12 @@ const std::set<std::string>& OptionalKeys() {
                                              "tokenizer.ggml.token_type",
                                              "tokenizer.ggml.eos_token_id",
                                              "tokenizer.chat_template",
-                                             "tokenizer.ggml.pre"};
+                                             "tokenizer.ggml.pre",
+                                             "qwen35moe.rope.freq_base",
+                                             "qwen35moe.rope.dimension_count",
+                                             "qwen35moe.rope.dimension_sections",
+                                             "qwen35moe.ssm.conv_kernel",
+                                             "qwen35moe.full_attention_interval"};
   return keys;
 }
 

@@ -22,13 +22,11 @@ struct Named {
   std::vector<uint8_t> bytes;
 };
 const std::vector<Named>& Models() {
-  static const std::vector<Named> models = {{"chat", TinyModel::Chat().Bytes()},
-                                            {"llama", ParityModel("llama")},
-                                            {"llama_mixed", ParityModel("llama_mixed")},
-                                            {"mixtral", ParityModel("mixtral")},
-                                            {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
-                                            {"gemma4_q4_k", ParityModel("gemma4_q4_k")},
-                                            {"gemma4_shared", ParityModel("gemma4_shared")}};
+  static const std::vector<Named> models = {
+      {"chat", TinyModel::Chat().Bytes()},         {"llama", ParityModel("llama")},
+      {"llama_mixed", ParityModel("llama_mixed")}, {"mixtral", ParityModel("mixtral")},
+      {"qwen35", ParityModel("qwen35")},           {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
+      {"gemma4_q4_k", ParityModel("gemma4_q4_k")}, {"gemma4_shared", ParityModel("gemma4_shared")}};
   return models;
 }
 

@@ -82,13 +82,14 @@ FIELD(junto_model_info, bos, 64);
 FIELD(junto_model_info, eos, 68);
 FIELD(junto_model_info, architecture, 72);
 
-SIZE(junto_session_desc, 24);
+SIZE(junto_session_desc, 32);
 FIELD(junto_session_desc, struct_size, 0);
 FIELD(junto_session_desc, flags, 4);
 FIELD(junto_session_desc, context_tokens, 8);
 FIELD(junto_session_desc, prefill_chunk, 12);
 FIELD(junto_session_desc, kv_dtype, 16);
 FIELD(junto_session_desc, reserved, 20);
+FIELD(junto_session_desc, checkpoint_bytes, 24);
 
 SIZE(junto_sampling, 56);
 FIELD(junto_sampling, struct_size, 0);

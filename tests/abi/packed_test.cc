@@ -184,11 +184,11 @@ TEST_CASE("a packed model has the bits of its source, in every format") {
   }
   for (const TinyModel& model :
        {TinyModel::GptOss(), TinyModel::Mixtral(45), TinyModel::Chat(), TinyModel::Verbose(),
-        TinyModel::Gemma3(), TinyModel::Gemma4(), TinyModel::Gemma4Shared()}) {
+        TinyModel::Gemma3(), TinyModel::Gemma4(), TinyModel::Gemma4Shared(), TinyModel::Qwen()}) {
     RequireSame(model.Bytes());
   }
   for (const char* name : {"gpt_oss_mxfp4", "llama_legacy", "llama_mixed", "llama_tied", "mixtral",
-                           "gpt_oss", "gemma4_q4_k", "gemma4_shared_q4_k"}) {
+                           "gpt_oss", "gemma4_q4_k", "gemma4_shared_q4_k", "qwen35moe_legacy"}) {
     INFO(name);
     RequireSame(ParityModel(name));
   }

@@ -128,16 +128,19 @@ TEST_CASE("structs that go in may be of another release") {
         return status;
       },
       offsetof(junto_model_desc, source));
-  CheckTaken(SessionDesc(32, 8), [&](const junto_session_desc* desc, Error* err) {
+  constexpr size_t kFirstDesc = offsetof(junto_session_desc, checkpoint_bytes);
+  const auto create_session = [&](const junto_session_desc* desc, Error* err) {
     junto_session* created = nullptr;
     const junto_status status = junto_session_create(fixture.model.get(), desc, &created, err);
     junto_session_release(created);
     return status;
-  });
-  CheckTaken(SessionDesc(32, 8), [&](const junto_session_desc* desc, Error* err) {
+  };
+  CheckTaken(SessionDesc(32, 8), create_session, kFirstDesc);
+  const auto plan_session = [&](const junto_session_desc* desc, Error* err) {
     uint64_t bytes = 0;
     return junto_session_plan(fixture.model.get(), desc, JUNTO_TAG_KV, &bytes, err);
-  });
+  };
+  CheckTaken(SessionDesc(32, 8), plan_session, kFirstDesc);
   CheckTaken(junto_sampling(), [&](const junto_sampling* sampling, Error* err) {
     return junto_session_set_sampling(session.get(), sampling, err);
   });

@@ -47,11 +47,15 @@ class TinyModel {
   static TinyModel Gemma3() { return TinyModel("gemma3", GemmaShape{2, 0, 0, 0}); }
   static TinyModel Gemma4() { return TinyModel("gemma4", GemmaShape{2, 4, 0, 0}); }
   static TinyModel Gemma4Shared() { return TinyModel("gemma4", GemmaShape{4, 0, 8, 2}); }
+  // A delta-net, then attention, both with experts and a shared one.
+  static TinyModel Qwen(uint32_t vocab = 48) { return TinyModel("qwen35moe", vocab, 4, 48); }
   // Llama with the small vocabulary of the tokenizer's tests and ChatML's markers. It talks without
   // end.
-  static TinyModel Chat() {
+  static TinyModel Chat() { return Talking(Llama(VocabularySize())); }
+  static TinyModel QwenChat() { return Talking(Qwen(VocabularySize())); }
+  static uint32_t VocabularySize() { return static_cast<uint32_t>(TextVocabulary().tokens.size()); }
+  static TinyModel Talking(TinyModel model) {
     const TextVocabulary text;
-    TinyModel model = Llama(static_cast<uint32_t>(text.tokens.size()));
     model.Set("tokenizer.ggml.model", "gpt2").Set("tokenizer.ggml.pre", "smollm");
     model.Set("tokenizer.ggml.tokens", text.tokens).Set("tokenizer.ggml.token_type", text.types);
     model.Set("tokenizer.ggml.merges", text.merges);
@@ -140,6 +144,9 @@ class TinyModel {
   static constexpr uint32_t kKvHeads = 2;
   static constexpr uint32_t kHeadDim = 12;
   static constexpr uint32_t kInner = 40;
+  static constexpr uint32_t kKeyHeads = 2;  // of delta-nets
+  static constexpr uint32_t kValueHeads = 4;
+  static constexpr uint32_t kStateDim = 10;
 
   TinyModel(const std::string& architecture, uint32_t vocab, uint32_t experts, uint32_t width)
       : width_(width) {
@@ -148,13 +155,15 @@ class TinyModel {
     Set("general.architecture", architecture);
     Set(p + "block_count", kLayers).Set(p + "context_length", uint32_t{256});
     Set(p + "embedding_length", width_);
-    Set(p + (gpt_oss ? "expert_feed_forward_length" : "feed_forward_length"), kInner);
+    const bool qwen = architecture == "qwen35moe";
+    Set(p + (gpt_oss || qwen ? "expert_feed_forward_length" : "feed_forward_length"), kInner);
     Set(p + "attention.head_count", kHeads);
     Set(p + "attention.head_count_kv", kKvHeads);
     Set(p + "attention.key_length", kHeadDim);
     Set(p + "attention.value_length", kHeadDim);
     Set(p + "attention.layer_norm_rms_epsilon", 1e-5f).Set(p + "rope.freq_base", 10000.0f);
     if (experts != 0) Set(p + "expert_count", experts).Set(p + "expert_used_count", uint32_t{2});
+    if (qwen) SetQwen(p);
     if (gpt_oss) {
       Set(p + "attention.sliding_window", uint32_t{16});
       Set(p + "rope.scaling.type", "yarn").Set(p + "rope.scaling.factor", 4.0f);
@@ -165,7 +174,58 @@ class TinyModel {
     Add("token_embd.weight", {width_, vocab}, 1.0f);
     Add("output_norm.weight", {width_}, 0.25f, 1.0f);
     Add("output.weight", {width_, vocab}, 0.5f);
-    for (uint32_t layer = 0; layer < kLayers; ++layer) AddLayer(layer, gpt_oss, experts);
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      if (qwen) {
+        AddQwenLayer(layer, experts);
+      } else {
+        AddLayer(layer, gpt_oss, experts);
+      }
+    }
+  }
+
+  void SetQwen(const std::string& p) {
+    Set(p + "full_attention_interval", uint32_t{2});
+    Set(p + "rope.dimension_count", uint32_t{6});
+    Set(p + "rope.dimension_sections", std::vector<int32_t>{1, 1, 1, 0});
+    Set(p + "ssm.group_count", kKeyHeads).Set(p + "ssm.time_step_rank", kValueHeads);
+    Set(p + "ssm.state_size", kStateDim).Set(p + "ssm.inner_size", kValueHeads * kStateDim);
+    Set(p + "ssm.conv_kernel", uint32_t{4});
+    Set(p + "expert_shared_feed_forward_length", kInner);
+  }
+
+  void AddQwenLayer(uint32_t layer, uint32_t experts) {
+    const std::string blk = "blk." + std::to_string(layer) + ".";
+    Add(blk + "attn_norm.weight", {width_}, 0.25f, 1.0f);
+    Add(blk + "post_attention_norm.weight", {width_}, 0.25f, 1.0f);
+    if (layer % 2 == 0) {
+      const uint32_t values = kValueHeads * kStateDim;
+      const uint32_t channels = 2 * kKeyHeads * kStateDim + values;
+      AddMatrix(blk + "attn_qkv", {width_, channels}, false);
+      AddMatrix(blk + "attn_gate", {width_, values}, false);
+      AddMatrix(blk + "ssm_alpha", {width_, kValueHeads}, false);
+      AddMatrix(blk + "ssm_beta", {width_, kValueHeads}, false);
+      AddMatrix(blk + "ssm_conv1d", {4, channels}, false);
+      Add(blk + "ssm_a", {kValueHeads}, 0.3f, -0.7f);
+      Add(blk + "ssm_dt.bias", {kValueHeads}, 0.5f, -2.0f);
+      Add(blk + "ssm_norm.weight", {kStateDim}, 0.25f, 1.0f);
+      AddMatrix(blk + "ssm_out", {values, width_}, false);
+    } else {
+      AddMatrix(blk + "attn_q", {width_, 2 * kHeads * kHeadDim}, false);
+      AddMatrix(blk + "attn_k", {width_, kKvHeads * kHeadDim}, false);
+      AddMatrix(blk + "attn_v", {width_, kKvHeads * kHeadDim}, false);
+      Add(blk + "attn_q_norm.weight", {kHeadDim}, 0.25f, 1.5f);
+      Add(blk + "attn_k_norm.weight", {kHeadDim}, 0.25f, 1.5f);
+      AddMatrix(blk + "attn_output", {kHeads * kHeadDim, width_}, false);
+    }
+    AddMatrix(blk + "ffn_gate_inp", {width_, experts}, false);
+    AddMatrix(blk + "ffn_gate_inp_shexp", {width_}, false);
+    for (const char* name : {"ffn_gate", "ffn_up", "ffn_down"}) {
+      const bool down = std::string(name) == "ffn_down";
+      const uint64_t columns = down ? kInner : width_;
+      const uint64_t rows = down ? width_ : kInner;
+      AddMatrix(std::string(blk + name) + "_exps", {columns, rows, experts}, false);
+      AddMatrix(std::string(blk + name) + "_shexp", {columns, rows}, false);
+    }
   }
 
   void AddLayer(uint32_t layer, bool gpt_oss, uint32_t experts) {

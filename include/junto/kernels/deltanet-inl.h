@@ -45,8 +45,8 @@ struct ConvolveBody {
 // See ConvolveArgs. Taps are summed in ascending order.
 inline void Convolve(const ConvolveArgs& args) {
   for (size_t t = 0; t < args.count; ++t) {
-    const size_t at = t * args.channels;
-    ForEach(args.channels, ConvolveBody{args, args.x + at, args.y + at});
+    ForEach(args.channels,
+            ConvolveBody{args, args.x + t * args.channels, args.y + t * args.y_stride});
   }
 }
 

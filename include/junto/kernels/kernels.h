@@ -100,7 +100,8 @@ struct ConvolveArgs {
   uint32_t taps;         // > 0
   uint32_t channels;
   uint32_t count;
-  float* y;  // [count][channels]
+  float* y;  // [count][y_stride]
+  size_t y_stride;
 };
 
 // The gated delta rule of one value head. For each token in turn, with its decay a and rate b:
@@ -165,7 +166,7 @@ struct KernelTable {
   void (*scale)(float a, size_t n, float* x);                      // x *= a
   void (*softcap)(float cap, size_t n, float* x);                  // x = cap * tanh(x / cap)
 
-  void (*gate)(const float* x, size_t n, float* y);  // y *= sigmoid(x)
+  void (*sigmoid_gate)(const float* x, size_t n, float* y);  // y *= sigmoid(x)
 
   // x = (x / sqrt(sum of squares + epsilon)) * scale.
   void (*l2_norm)(float epsilon, float scale, size_t n, float* x);

@@ -43,10 +43,46 @@ struct AttentionSpec {
   VectorRef q_norm = nullptr;  // [key_dim], of each head before rope
   VectorRef k_norm = nullptr;  // the same
   bool v_norm = false;         // of each head, without weights
+  bool gated = false;          // out *= sigmoid(gate): rows of q are a head's query, then its gate
   MatrixRef q;
   MatrixRef k;  // absent: keys and values are another layer's
   MatrixRef v;  // absent: values are the keys before norm and rope
   MatrixRef out;
+
+  // From one head of what q gives to the next.
+  uint32_t query_stride() const { return gated ? key_dim + value_dim : key_dim; }
+};
+
+// A gated delta-net: a mixer that remembers a matrix for each value head instead of all positions.
+// Queries, keys and values pass a causal convolution and SiLU, queries and keys are normed to unit
+// length; see DeltaRuleArgs for the rest, and DeltaHead for all of it.
+struct DeltaNetSpec {
+  uint32_t key_heads = 0;           // 0: the layer has none
+  uint32_t value_heads = 0;         // a multiple of key_heads
+  uint32_t key_dim = 0;             // per head
+  uint32_t value_dim = 0;           // per head
+  uint32_t taps = 0;                // of the convolution; the last is a token's own
+  bool tiled = false;               // value heads take key heads in turn; else neighbours share one
+  VectorRef convolution = nullptr;  // [channels][taps]
+  VectorRef slope = nullptr;        // [value_heads], decay = exp(slope * softplus(... + bias))
+  VectorRef bias = nullptr;         // [value_heads]
+  VectorRef norm = nullptr;         // [value_dim], of each head's output before its gate, SiLU
+  MatrixRef channels;               // rows of all queries, all keys, all values
+  MatrixRef gate;                   // [value_heads * value_dim][model width]
+  MatrixRef decays;                 // [value_heads][model width]
+  MatrixRef rates;                  // the same; absent: of each key head, its value heads' rates
+                                    // and then their decays are rows of `decays`
+  MatrixRef out;
+
+  bool present() const { return key_heads != 0; }
+  uint32_t key_channels() const { return key_heads * key_dim; }
+  uint32_t value_channels() const { return value_heads * value_dim; }
+  uint32_t channel_count() const { return 2 * key_channels() + value_channels(); }
+  uint32_t share() const { return value_heads / key_heads; }  // value heads of a key head
+  uint32_t key_head(uint32_t head) const { return tiled ? head % key_heads : head / share(); }
+  bool first_of_key_head(uint32_t head) const {
+    return tiled ? head < key_heads : head % share() == 0;
+  }
 };
 
 // Experts when router.experts > 0, otherwise one dense network; both are down(f(gate x, up x)).
@@ -63,20 +99,23 @@ struct FeedForwardSpec {
   MatrixRef down;
 };
 
-// x += mixer_post_norm(attention(mixer_norm(x)))
+// x += mixer_post_norm(mixer(mixer_norm(x))), the mixer being attention or a delta-net
 // x += post_norm(ffn_post_norm(ffn(ffn_norm(x))) + beside_post_norm(beside(beside_norm(x))))
 // x += input_post_norm(input_out(f(input_gate x, the token's input to this layer)))
 // x *= scale
-// A norm that is nullptr changes nothing, but beside_norm then stands for ffn_norm.
+// A norm that is nullptr changes nothing, but beside_norm then stands for ffn_norm. Where there is
+// a beside_gate, beside is multiplied by the sigmoid of its product with what beside reads.
 struct LayerSpec {
   VectorRef mixer_norm = nullptr;
-  AttentionSpec attention;
+  AttentionSpec attention;  // without heads where there is a delta-net
+  DeltaNetSpec delta;
   VectorRef mixer_post_norm = nullptr;
   VectorRef ffn_norm = nullptr;
   FeedForwardSpec ffn;
   VectorRef ffn_post_norm = nullptr;
   VectorRef beside_norm = nullptr;
   FeedForwardSpec beside;  // a dense network beside experts; width 0: none
+  MatrixRef beside_gate;   // [1][model width]
   VectorRef beside_post_norm = nullptr;
   VectorRef post_norm = nullptr;
   MatrixRef input_gate;  // [LayerInputsSpec::width][model width], f being ffn.activation

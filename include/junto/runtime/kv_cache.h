@@ -2,7 +2,7 @@
 //
 // Layers that see everything have a block for every 64 positions of the context. Layers with a
 // window keep a ring: enough blocks for the window and for the rows of one pass. Layers that read
-// another's keys and values have none of their own.
+// another's keys and values, and those without attention, have none of their own.
 #ifndef JUNTO_RUNTIME_KV_CACHE_H_
 #define JUNTO_RUNTIME_KV_CACHE_H_
 
@@ -36,6 +36,10 @@ class KvCache {
     for (uint32_t i = 0; i < layer_count_; ++i) {
       if (const uint32_t back = spec.layers[i].attention.kv_back; back != 0) {
         if (layers_ != nullptr) layers_[i] = layers_[i - back];
+        continue;
+      }
+      if (spec.layers[i].delta.present()) {
+        if (layers_ != nullptr) layers_[i] = KvLayer();
         continue;
       }
       KvLayer layer = Shape(spec.layers[i].attention, context, chunk, type);

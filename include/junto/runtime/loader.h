@@ -143,6 +143,11 @@ class Loader {
       runs.stride = placement.panels.stride;
       runs.count = CeilDiv<uint64_t>(rows, kPanelRows);
       runs.offset = placement.offset + row / kPanelRows * runs.stride;
+    } else if (placement.transposed) {
+      runs.bytes = rows * sizeof(float);
+      runs.stride = placement.rows * sizeof(float);
+      runs.count = placement.tensor->dims[0];
+      runs.offset = placement.offset + row * sizeof(float);
     } else {
       runs.bytes = rows * placement.tensor->dims[0] * sizeof(float);
       runs.stride = runs.bytes;
@@ -154,12 +159,19 @@ class Loader {
   // `src` are rows [row, row + rows) of the placement, as in the file.
   Status LoadVector(const Placement& placement, uint64_t row, uint64_t rows, const uint8_t* src) {
     const TensorInfo& tensor = *placement.tensor;
+    const SourceFormat& source = *FindSourceFormat(tensor.type);
     const WeightRuns runs = RunsOf(placement, row, rows);
     uint64_t stride = 0;
-    auto* values = reinterpret_cast<float*>(sink_->Room(runs, &stride));
+    uint8_t* const room = sink_->Room(runs, &stride);
+    const uint64_t row_step = (placement.transposed ? 1 : tensor.dims[0]) * sizeof(float);
+    const uint64_t column_step = placement.transposed ? stride : sizeof(float);
     for (uint64_t i = 0; i < rows; ++i) {
-      const uint64_t bad = Dequantise(*FindSourceFormat(tensor.type), src + i * RowBytes(tensor),
-                                      tensor.dims[0], values + i * tensor.dims[0]);
+      const auto store = [&](const float* piece, uint64_t column, uint32_t count) {
+        for (uint32_t k = 0; k < count; ++k) {
+          std::memcpy(room + i * row_step + (column + k) * column_step, piece + k, sizeof(float));
+        }
+      };
+      const uint64_t bad = ForEachPiece(source, src + i * RowBytes(tensor), tensor.dims[0], store);
       if (bad != kAllFinite) return NotFinite(placement, row + i, bad);
     }
     return sink_->Put(runs);

@@ -114,8 +114,10 @@ class Model {
       const LayerWeights& layer = weights_.layers[i];
       const RouterSpec& router = spec_.layers[i].ffn.router;
       for (const Matrix* matrix :
-           {&layer.q, &layer.k, &layer.v, &layer.out, &layer.route, &layer.beside.gate,
-            &layer.beside.up, &layer.beside.down, &layer.input_gate, &layer.input_out}) {
+           {&layer.q, &layer.k, &layer.v, &layer.delta.channels, &layer.delta.gate,
+            &layer.delta.decays, &layer.delta.rates, &layer.out, &layer.route, &layer.beside.gate,
+            &layer.beside.up, &layer.beside.down, &layer.beside_gate, &layer.input_gate,
+            &layer.input_out}) {
         add(*matrix);
       }
       const uint64_t used = router.experts != 0 ? router.experts_used : 1;
@@ -239,8 +241,9 @@ class Model {
     gemm_ = std::move(gemm);
     JUNTO_TRY(PrepareGemm({&weights_.input_projection}));
     for (LayerWeights& layer : weights_.layers) {
-      for (Matrix* matrix : {&layer.q, &layer.k, &layer.v, &layer.out, &layer.ffn.down,
-                             &layer.beside.down, &layer.input_gate, &layer.input_out}) {
+      for (Matrix* matrix :
+           {&layer.q, &layer.k, &layer.v, &layer.delta.channels, &layer.delta.gate, &layer.out,
+            &layer.ffn.down, &layer.beside.down, &layer.input_gate, &layer.input_out}) {
         JUNTO_TRY(PrepareGemm({matrix}));
       }
       for (FeedForwardWeights* ffn : {&layer.ffn, &layer.beside}) {

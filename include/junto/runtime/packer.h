@@ -21,8 +21,8 @@ class LayoutHash {
     hash_.Add(placement.tensor->name.data(), placement.tensor->name.size());
     for (const uint64_t number :
          {placement.first_row, placement.rows, placement.offset, uint64_t{placement.is_matrix},
-          panels.stride, uint64_t{panels.columns}, static_cast<uint64_t>(panels.format),
-          static_cast<uint64_t>(panels.table)}) {
+          uint64_t{placement.transposed}, panels.stride, uint64_t{panels.columns},
+          static_cast<uint64_t>(panels.format), static_cast<uint64_t>(panels.table)}) {
       hash_.Add(number);
     }
   }

@@ -11,6 +11,7 @@
 #include "junto/base/executor.h"
 #include "junto/runtime/float_gemm.h"
 #include "junto/runtime/kv_cache.h"
+#include "junto/runtime/state_cache.h"
 #include "junto/runtime/weights.h"
 
 namespace junto {
@@ -33,10 +34,17 @@ struct Engine {
 
 struct PassRow {
   KvCache* kv = nullptr;
+  const StateCache* states = nullptr;
   uint64_t position = 0;
   uint64_t end = 0;  // of the positions it may see: past its own, or past its image's, whose rows
                      // travel in one pass; layers that do not look ahead stop at its own
   int32_t token = 0;
+};
+
+// The rows of one sequence, which follow each other.
+struct PassRun {
+  uint32_t first = 0;
+  uint32_t count = 0;
 };
 
 // Rows of activations in the two forms that matrices take; each matrix reads one of them.
@@ -61,6 +69,39 @@ struct ExpertSlots {
   uint32_t active_count = 0;
 };
 
+// What a worker needs for one value head of a delta-net, in floats that begin at `start`; nullptr:
+// only how many.
+struct DeltaScratch {
+  static constexpr uint32_t kTokens = 16;  // that are taken together
+
+  DeltaScratch(const DeltaNetSpec& spec, float* start) {
+    const uint64_t columns = RoundUp<uint64_t>(spec.value_dim, kDeltaPanel);
+    const auto take = [&](uint64_t floats) {
+      float* const taken = start == nullptr ? nullptr : start + size;
+      size += floats;
+      return taken;
+    };
+    value = take(kTokens * columns);
+    out = take(kTokens * columns);
+    query = take(uint64_t{kTokens} * spec.key_dim);
+    key = take(uint64_t{kTokens} * spec.key_dim);
+    window = take(uint64_t{spec.taps + kTokens} * std::max(spec.key_dim, spec.value_dim));
+    overlap = take(kTokens);
+    decay = take(kTokens);
+    rate = take(kTokens);
+  }
+
+  uint64_t size = 0;
+  float* value;    // [kTokens][columns of the state, whole panels]
+  float* out;      // the same
+  float* query;    // [kTokens][key_dim]
+  float* key;      // the same
+  float* window;   // [taps + kTokens][channels of a head]
+  float* overlap;  // [kTokens], and so the others
+  float* decay;
+  float* rate;
+};
+
 constexpr uint32_t kSlotGroup = 64;  // slots that a gate/up tile takes at a time
 
 class Pass {
@@ -74,6 +115,7 @@ class Pass {
     const Widths widths(engine, logit_rows);
     const uint32_t width = engine.spec->width;
     rows_ = arena->Take<PassRow>(rows);
+    runs_ = arena->Take<PassRun>(rows);
     residual = TakeActivations(rows, width, widths.inputs != 0, arena);
     normed = TakeActivations(rows, width, true, arena);
     beside_normed = TakeActivations(rows, widths.beside_normed, true, arena);
@@ -87,6 +129,7 @@ class Pass {
     beside_gated = TakeActivations(rows, widths.beside, true, arena);
     expert_out = TakeActivations(uint64_t{rows} * widths.experts_used, width, false, arena);
     router_logits = TakeActivations(rows, widths.experts, false, arena);
+    beside_weights = TakeActivations(rows, widths.beside_weights, false, arena);
     layer_inputs = TakeActivations(rows, widths.inputs, false, arena);
     input_gated = TakeActivations(rows, engine.spec->layer_inputs.width, true, arena);
     slots.active = arena->Take<uint32_t>(widths.experts);
@@ -108,15 +151,18 @@ class Pass {
   }
 
   // ---- what to run, set between passes
-  void Clear() { row_count_ = head_count_ = 0; }
+  void Clear() { row_count_ = run_count_ = head_count_ = 0; }
   // A row that sees all before it and itself. False when the pass is full.
-  bool AddRow(KvCache* kv, uint64_t position, int32_t token) {
-    return AddRow(kv, position, position + 1, token);
+  bool AddRow(KvCache* kv, const StateCache* states, uint64_t position, int32_t token) {
+    return AddRow(kv, states, position, position + 1, token);
   }
   // A row that may see positions up to `end`; see PassRow.
-  bool AddRow(KvCache* kv, uint64_t position, uint64_t end, int32_t token) {
+  bool AddRow(KvCache* kv, const StateCache* states, uint64_t position, uint64_t end,
+              int32_t token) {
     if (row_count_ == row_capacity_) return false;
-    rows_[row_count_++] = {kv, position, end, token};
+    if (row_count_ == 0 || rows_[row_count_ - 1].kv != kv) runs_[run_count_++] = {row_count_, 0};
+    runs_[run_count_ - 1].count += 1;
+    rows_[row_count_++] = {kv, states, position, end, token};
     return true;
   }
   // Asks for the logits of `row`; returns which row of logits they will be.
@@ -130,8 +176,10 @@ class Pass {
   uint32_t row_capacity() const { return row_capacity_; }
   uint32_t logit_capacity() const { return logit_capacity_; }
   uint32_t row_count() const { return row_count_; }
+  uint32_t run_count() const { return run_count_; }
   uint32_t head_count() const { return head_count_; }
   const PassRow& row(uint32_t i) const { return rows_[i]; }
+  const PassRun& run(uint32_t i) const { return runs_[i]; }
   const uint32_t* head_rows() const { return head_rows_; }
   float* logits(uint32_t i) const { return logits_ + uint64_t{i} * engine_.spec->vocab; }
 
@@ -146,15 +194,16 @@ class Pass {
   Activations beside_normed;
   Activations route_normed;
   Activations projected;  // of attention, of the network beside, of a layer's input
-  Activations query;
-  Activations key;
-  Activations value;
-  Activations attended;
-  Activations gated;  // by slot, in rows of the layer's width: f(gate x, up x)
+  Activations query;      // or the channels of a delta-net,
+  Activations key;        // its decays and rates,
+  Activations value;      // its gates
+  Activations attended;   // by either mixer
+  Activations gated;      // by slot, in rows of the layer's width: f(gate x, up x)
   Activations beside_gated;
   Activations expert_out;  // by slot
   Activations router_logits;
-  Activations layer_inputs;  // of all layers, one after the other
+  Activations beside_weights;  // before the sigmoid
+  Activations layer_inputs;    // of all layers, one after the other
   Activations input_gated;
   Activations head_input;  // by row of logits, two rows of blocks: rounded, and what rounding left
   ExpertSlots slots;
@@ -171,15 +220,24 @@ class Pass {
         const FeedForwardSpec& network = layer.ffn;
         const uint32_t tile =
             std::max(weights.ffn.gate.tile_panels, weights.beside.gate.tile_panels) * kPanelRows;
-        query = std::max(query, attention.heads * attention.key_dim);
+        const DeltaNetSpec& delta = layer.delta;
+        query = std::max(query, attention.heads * attention.query_stride());
         key = std::max(key, attention.kv_heads * attention.key_dim);
         value = std::max(value, attention.kv_heads * attention.value_dim);
         attended = std::max(attended, attention.heads * attention.value_dim);
+        if (delta.present()) {
+          query = std::max(query, delta.channel_count());
+          key = std::max(key, 2 * delta.value_heads);
+          value = std::max(value, delta.value_channels());
+          attended = std::max(attended, delta.value_channels());
+          scratch = std::max(scratch, DeltaScratch(delta, nullptr).size);
+        }
         experts = std::max(experts, network.router.experts);
         experts_used = std::max(experts_used, network.router.experts_used);
         gated = std::max(gated, std::max(network.router.experts_used, 1u) * network.width);
         beside = std::max(beside, layer.beside.width);
         if (layer.beside_norm != nullptr) beside_normed = width;
+        if (layer.beside_gate.weight != nullptr) beside_weights = 1;
         if (network.route_norm != nullptr) route_normed = width;
         scratch = std::max<uint64_t>(scratch, 2 * kSlotGroup * uint64_t{tile});
       }
@@ -193,7 +251,7 @@ class Pass {
       }
     }
     uint32_t query = 0, key = 0, value = 0, attended = 0, gated = 0;
-    uint32_t beside = 0, beside_normed = 0, route_normed = 0, inputs = 0;
+    uint32_t beside = 0, beside_normed = 0, beside_weights = 0, route_normed = 0, inputs = 0;
     uint32_t experts = 1, experts_used = 1, rope_pairs = 0;
     uint64_t scratch = 0;  // floats per worker
   };
@@ -214,10 +272,12 @@ class Pass {
   uint32_t row_capacity_ = 0;
   uint32_t logit_capacity_ = 0;
   uint32_t row_count_ = 0;
+  uint32_t run_count_ = 0;
   uint32_t head_count_ = 0;
   uint32_t angle_stride_ = 0;
   uint64_t scratch_stride_ = 0;
   PassRow* rows_ = nullptr;
+  PassRun* runs_ = nullptr;
   float* cosine_ = nullptr;
   float* sine_ = nullptr;
   uint32_t* head_rows_ = nullptr;

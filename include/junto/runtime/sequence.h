@@ -1,4 +1,5 @@
-// Sequence: the tokens of one context and the keys and values already computed for them.
+// Sequence: the tokens of one context, the keys and values already computed for them, and what its
+// delta-nets remember.
 #ifndef JUNTO_RUNTIME_SEQUENCE_H_
 #define JUNTO_RUNTIME_SEQUENCE_H_
 
@@ -13,15 +14,20 @@
 namespace junto {
 
 // Tokens [0, held) have keys and values; tokens [held, size) wait for a pass.
+//
+// A model with delta-nets goes back to checkpoints only. One is kept of every prompt, where its last
+// turn begins: the next prompt of a chat may change what follows that turn's header, and often does,
+// as reasoning is left out of past answers. A prompt without turns keeps one before its last pass.
 class Sequence {
  public:
-  // Takes room for `context` tokens; see KvCache::LayOut.
-  void LayOut(const ModelSpec& spec, uint32_t context, uint32_t chunk, KvType type, Arena* tables,
-              Arena* pages) {
+  // Takes room for `context` tokens; see KvCache::LayOut and StateCache::LayOut.
+  void LayOut(const ModelSpec& spec, uint32_t context, uint32_t chunk, KvType type,
+              uint64_t checkpoint_bytes, Arena* tables, Arena* pages) {
     capacity_ = context;
     chunk_ = chunk;
     tokens_ = tables->Take<int32_t>(context);
     kv_.LayOut(spec, context, chunk, type, tables, pages);
+    states_.LayOut(spec, checkpoint_bytes, tables, pages);
   }
 
   uint32_t size() const { return size_; }
@@ -33,20 +39,26 @@ class Sequence {
 
   // Replaces the context by the concatenation of `parts`, which fits the capacity and is not empty.
   // What it shares with the tokens held is kept, all but its last token, whose logits are wanted
-  // anew. Returns how many tokens are kept.
-  uint32_t Assign(Span<const Span<const int32_t>> parts) {
+  // anew, and with delta-nets what follows a checkpoint. `turn` is the token that begins turns, or
+  // -1. Returns how many tokens are kept.
+  uint32_t Assign(Span<const Span<const int32_t>> parts, int32_t turn) {
     uint32_t size = 0;
     uint32_t shared = 0;
+    last_turn_ = 0;
     for (Span<const int32_t> part : parts) {
       for (int32_t token : part) {
         if (shared == size && shared < held_ && tokens_[shared] == token) ++shared;
+        if (token == turn) last_turn_ = size;
         tokens_[size++] = token;
       }
     }
-    held_ = std::min(shared, size - 1);
+    held_ = static_cast<uint32_t>(states_.Rewind(std::min(shared, size - 1)));
     if (!kv_.CanRewind(held_)) held_ = 0;
-    if (held_ == 0) kv_.Clear();
-    size_ = size;
+    if (held_ == 0) {
+      kv_.Clear();
+      states_.Clear();
+    }
+    size_ = prompt_size_ = size;
     return held_;
   }
 
@@ -56,14 +68,24 @@ class Sequence {
   // Puts the next waiting tokens into the pass, at most a chunk and what fits. Returns how many.
   uint32_t AddRows(Pass* pass) {
     const uint32_t free = pass->row_capacity() - pass->row_count();
-    const uint32_t count = std::min({size_ - held_, chunk_, free});
+    const bool stops = states_.present() && held_ < last_turn_;
+    const uint32_t end = stops ? last_turn_ : size_;
+    const uint32_t count = std::min({end - held_, chunk_, free});
     kv_.NoteWrites(uint64_t{held_} + count);
-    for (uint32_t i = 0; i < count; ++i) pass->AddRow(&kv_, held_ + i, tokens_[held_ + i]);
+    for (uint32_t i = 0; i < count; ++i) {
+      pass->AddRow(&kv_, &states_, held_ + i, tokens_[held_ + i]);
+    }
     return count;
   }
 
   // Says that a pass over `count` rows of AddRows is complete.
-  void Hold(uint32_t count) { held_ += count; }
+  void Hold(uint32_t count) {
+    if (count == 0) return;
+    const bool keep = last_turn_ != 0 ? held_ == last_turn_
+                                      : held_ < prompt_size_ && held_ + count >= prompt_size_;
+    held_ += count;
+    states_.Advance(held_, keep);
+  }
 
  private:
   int32_t* tokens_ = nullptr;
@@ -71,7 +93,10 @@ class Sequence {
   uint32_t chunk_ = 0;
   uint32_t size_ = 0;
   uint32_t held_ = 0;
+  uint32_t prompt_size_ = 0;
+  uint32_t last_turn_ = 0;  // where the prompt's last turn begins; 0: it has no turns
   KvCache kv_;
+  StateCache states_;
 };
 
 }  // namespace junto

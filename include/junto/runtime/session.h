@@ -17,9 +17,11 @@ struct SessionSpec {
   uint32_t context = 0;  // tokens; 0: kDefaultContext or the model's maximum
   uint32_t chunk = 0;    // rows per pass; 0: kDefaultChunk
   KvType kv_type = KvType::kF16;
+  uint64_t checkpoint_bytes = 0;  // for states that a prompt may go back to; 0: kDefaultCheckpoints
 
   static constexpr uint32_t kDefaultContext = 4096;
   static constexpr uint32_t kDefaultChunk = 512;
+  static constexpr uint64_t kDefaultCheckpoints = 512u << 20;
   static constexpr uint32_t kMaxChunk = 65536;  // counts of rows times experts stay in 32 bits
 
   // Fills in the defaults. E_INVALID beyond what the model was made for.
@@ -35,6 +37,7 @@ struct SessionSpec {
                           kMaxChunk);
     }
     chunk = std::min(chunk, context);
+    if (checkpoint_bytes == 0) checkpoint_bytes = kDefaultCheckpoints;
     return Status();
   }
 };
@@ -154,7 +157,7 @@ class Session {
     GiveUpPass();
     usage_ = Usage();
     usage_.prompt_tokens = size;
-    usage_.cached_tokens = sequence_.Assign({parts.part, 3});
+    usage_.cached_tokens = sequence_.Assign({parts.part, 3}, model_->markup().turn_token());
     generation_.Start();
     return Status();
   }
@@ -241,7 +244,8 @@ class Session {
 
  private:
   void LayOut(const SessionSpec& spec, Arena* scratch, Arena* pages) {
-    sequence_.LayOut(model_->spec(), spec.context, spec.chunk, spec.kv_type, scratch, pages);
+    sequence_.LayOut(model_->spec(), spec.context, spec.chunk, spec.kv_type, spec.checkpoint_bytes,
+                     scratch, pages);
     generation_.LayOut(*model_, scratch);
     pass_.LayOut(model_->engine(), spec.chunk, std::min(kLogitRows, spec.chunk), scratch);
   }

@@ -4,8 +4,10 @@
 #define JUNTO_RUNTIME_STAGES_H_
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
+#include "junto/runtime/delta_head.h"
 #include "junto/runtime/pass.h"
 
 namespace junto {
@@ -92,6 +94,15 @@ inline void OfferResidual(const Pass& pass, uint32_t row, const Matrix& reader) 
   pass.engine().kernels->quantise(x.row(row), x.columns, x.block_row(row));
 }
 
+// What reads a mixer's input. Those that are absent have no tiles.
+constexpr uint32_t kMixerMatrices = 7;
+inline std::array<const Matrix*, kMixerMatrices> MixerMatrices(const LayerWeights& layer) {
+  return {&layer.q,          &layer.k,
+          &layer.v,          &layer.delta.channels,
+          &layer.delta.gate, &layer.delta.decays,
+          &layer.delta.rates};
+}
+
 // What follows the residual stream of layer `layer` - 1: the mixer's norm of the next layer, or the
 // norm before the head.
 inline void EnterLayer(Pass* pass, uint32_t layer, uint32_t row) {
@@ -101,8 +112,9 @@ inline void EnterLayer(Pass* pass, uint32_t layer, uint32_t row) {
     return;
   }
   const LayerWeights& next = weights.layers[layer];
-  NormRow(*pass, row, next.mixer_norm,
-          IsQuantised(next.q) || IsQuantised(next.k) || IsQuantised(next.v), pass->normed);
+  bool quantise = false;
+  for (const Matrix* matrix : MixerMatrices(next)) quantise = quantise || IsQuantised(*matrix);
+  NormRow(*pass, row, next.mixer_norm, quantise, pass->normed);
 }
 
 // ---- embedding: tile = row
@@ -154,35 +166,74 @@ inline void MixInputs(Pass* pass, uint32_t, uint32_t row, uint32_t worker) {
   EnterLayer(pass, 0, row);
 }
 
-// ---- q, k and v: tile = tile of one of the three matrices
-inline uint32_t QkvTiles(const Pass& pass, uint32_t layer) {
-  const LayerWeights& weights = pass.engine().weights->layers[layer];
-  return weights.q.tiles() + weights.k.tiles() + weights.v.tiles();
+// ---- q, k and v, or what a delta-net begins with: tile = tile of one of the matrices
+inline uint32_t EnterMixerTiles(const Pass& pass, uint32_t layer) {
+  uint32_t tiles = 0;
+  for (const Matrix* matrix : MixerMatrices(pass.engine().weights->layers[layer])) {
+    tiles += matrix->tiles();
+  }
+  return tiles;
 }
-inline void Qkv(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
-  const LayerWeights& weights = pass->engine().weights->layers[layer];
-  const Matrix* matrices[3] = {&weights.q, &weights.k, &weights.v};
-  const Activations* outputs[3] = {&pass->query, &pass->key, &pass->value};
+inline void EnterMixer(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
+  const auto matrices = MixerMatrices(pass->engine().weights->layers[layer]);
+  Activations rates = pass->key;
+  rates.floats += pass->engine().spec->layers[layer].delta.value_heads;
+  const Activations* const outputs[kMixerMatrices] = {
+      &pass->query, &pass->key, &pass->value, &pass->query, &pass->value, &pass->key, &rates};
   uint32_t i = 0;
   while (tile >= matrices[i]->tiles()) tile -= matrices[i++]->tiles();
   RunRowsTile(*pass, *matrices[i], tile, pass->normed, *outputs[i]);
 }
 
+// ---- a delta-net: tile = rows of one sequence, value heads that together give whole activation
+// blocks
+inline uint32_t HeadsPerTile(uint32_t heads, uint32_t channels) {
+  for (uint32_t some = 1; some < heads; ++some) {
+    if (heads % some == 0 && some * channels % kBlockColumns == 0) return some;
+  }
+  return heads;
+}
+inline uint32_t RememberTiles(const Pass& pass, uint32_t layer) {
+  const DeltaNetSpec& spec = pass.engine().spec->layers[layer].delta;
+  if (!spec.present()) return 0;
+  return pass.run_count() * (spec.value_heads / HeadsPerTile(spec.value_heads, spec.value_dim));
+}
+inline void Remember(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
+  const Engine& engine = pass->engine();
+  const DeltaNetSpec& spec = engine.spec->layers[layer].delta;
+  const uint32_t heads = HeadsPerTile(spec.value_heads, spec.value_dim);
+  const uint32_t tiles_per_run = spec.value_heads / heads;
+  const PassRun& run = pass->run(tile / tiles_per_run);
+  const uint32_t first = tile % tiles_per_run * heads;
+  for (uint32_t head = first; head < first + heads; ++head) {
+    DeltaHead(*pass, layer, run, head, pass->scratch(worker)).Run();
+  }
+  if (!IsQuantised(engine.weights->layers[layer].out)) return;
+  const uint32_t column = first * spec.value_dim;
+  for (uint32_t row = run.first; row < run.first + run.count; ++row) {
+    engine.kernels->quantise(pass->attended.row(row) + column, heads * spec.value_dim,
+                             pass->attended.block_row(row) + column / kBlockColumns);
+  }
+}
+
 // ---- norm and rotate q and k, store k and v: tile = row
-inline void NormHeads(const Engine& engine, const float* weight, uint32_t heads, uint32_t dim,
-                      float* x) {
-  for (uint32_t head = 0; head < heads; ++head, x += dim) {
+inline void NormHeads(const Engine& engine, const float* weight, uint32_t heads, uint32_t stride,
+                      uint32_t dim, float* x) {
+  for (uint32_t head = 0; head < heads; ++head, x += stride) {
     engine.kernels->rms_norm(x, weight, dim, engine.spec->epsilon, x);
   }
 }
 // Heads of queries or keys.
 inline void NormRotate(const Pass& pass, const AttentionSpec& spec, uint32_t row,
-                       const float* weight, uint32_t heads, float* x) {
+                       const float* weight, uint32_t heads, uint32_t stride, float* x) {
   const Engine& engine = pass.engine();
   const RopeSpec& rope = engine.spec->ropes[spec.rope];
-  if (weight != nullptr) NormHeads(engine, weight, heads, spec.key_dim, x);
-  engine.kernels->rope(x, heads, spec.key_dim, rope.dims, rope.pairing, pass.cosine(row, spec.rope),
+  if (weight != nullptr) NormHeads(engine, weight, heads, stride, spec.key_dim, x);
+  engine.kernels->rope(x, heads, stride, rope.dims, rope.pairing, pass.cosine(row, spec.rope),
                        pass.sine(row, spec.rope));
+}
+inline uint32_t AttentionRowTiles(const Pass& pass, uint32_t layer) {
+  return pass.engine().weights->layers[layer].q.present() ? pass.row_count() : 0;
 }
 inline void RopeStore(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
   const Engine& engine = pass->engine();
@@ -190,11 +241,14 @@ inline void RopeStore(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
   const LayerWeights& weights = engine.weights->layers[layer];
   float* const key = pass->key.row(row);
   float* const value = pass->value.row(row);
-  NormRotate(*pass, spec, row, weights.q_norm, spec.heads, pass->query.row(row));
+  NormRotate(*pass, spec, row, weights.q_norm, spec.heads, spec.query_stride(),
+             pass->query.row(row));
   if (!weights.k.present()) return;
   if (!weights.v.present()) std::copy(key, key + spec.kv_heads * spec.key_dim, value);
-  if (spec.v_norm) NormHeads(engine, nullptr, spec.kv_heads, spec.value_dim, value);
-  NormRotate(*pass, spec, row, weights.k_norm, spec.kv_heads, key);
+  if (spec.v_norm) {
+    NormHeads(engine, nullptr, spec.kv_heads, spec.value_dim, spec.value_dim, value);
+  }
+  NormRotate(*pass, spec, row, weights.k_norm, spec.kv_heads, spec.key_dim, key);
 
   const PassRow& to = pass->row(row);
   const KvLayer& cache = to.kv->layer(layer);
@@ -215,15 +269,20 @@ inline void RopeStore(Pass* pass, uint32_t layer, uint32_t row, uint32_t) {
 
 // ---- attention: tile = one row, kv heads that together give whole activation blocks
 inline uint32_t KvHeadsPerTile(const AttentionSpec& spec) {
-  const uint32_t channels = spec.heads / spec.kv_heads * spec.value_dim;
-  for (uint32_t heads = 1; heads < spec.kv_heads; ++heads) {
-    if (spec.kv_heads % heads == 0 && heads * channels % kBlockColumns == 0) return heads;
-  }
-  return spec.kv_heads;
+  return HeadsPerTile(spec.kv_heads, spec.heads / spec.kv_heads * spec.value_dim);
 }
 inline uint32_t AttendTiles(const Pass& pass, uint32_t layer) {
   const AttentionSpec& spec = pass.engine().spec->layers[layer].attention;
-  return pass.row_count() * (spec.kv_heads / KvHeadsPerTile(spec));
+  const uint32_t rows = AttentionRowTiles(pass, layer);
+  return rows == 0 ? 0 : rows * (spec.kv_heads / KvHeadsPerTile(spec));
+}
+// out *= sigmoid(gate), of `heads` query heads whose gates lie behind their queries.
+inline void GateHeads(const KernelTable& kernels, const AttentionSpec& spec, uint32_t heads,
+                      const float* query, float* out) {
+  for (uint32_t head = 0; head < heads; ++head) {
+    kernels.sigmoid_gate(query + head * spec.query_stride() + spec.key_dim, spec.value_dim,
+                         out + head * spec.value_dim);
+  }
 }
 inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
   const Engine& engine = pass->engine();
@@ -245,7 +304,7 @@ inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
   const uint64_t next = from.position + 1;
   args.first = spec.window != 0 && next > spec.window ? next - spec.window : 0;
   args.end = spec.sees_ahead ? from.end : next;
-  args.query_stride = spec.key_dim;
+  args.query_stride = spec.query_stride();
   args.group = group;
   args.scale = spec.scale;
   args.softcap = spec.softcap;
@@ -254,10 +313,11 @@ inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
   for (uint32_t head = first_head; head < first_head + heads; ++head) {
     args.key_offset = head * cache.head_bytes;
     args.value_offset = args.key_offset + cache.value_offset;
-    args.query = pass->query.row(row) + head * group * spec.key_dim;
+    args.query = pass->query.row(row) + head * group * spec.query_stride();
     args.sinks = sinks == nullptr ? nullptr : sinks + head * group;
     args.out = pass->attended.row(row) + head * group * spec.value_dim;
     engine.kernels->attention(args);
+    if (spec.gated) GateHeads(*engine.kernels, spec, group, args.query, args.out);
   }
   if (!IsQuantised(engine.weights->layers[layer].out)) return;
   const uint32_t channels = group * spec.value_dim;
@@ -288,7 +348,8 @@ inline void EnterFeedForward(Pass* pass, uint32_t layer, uint32_t row, uint32_t)
   pass->engine().kernels->add(mixed, pass->residual.columns, pass->residual.row(row));
 
   const bool route = IsQuantised(weights.route);
-  const bool beside = IsQuantised(weights.beside.gate) || IsQuantised(weights.beside.up);
+  const bool beside = IsQuantised(weights.beside.gate) || IsQuantised(weights.beside.up) ||
+                      IsQuantised(weights.beside_gate);
   const bool own_route = weights.route_norm != nullptr;
   const bool own_beside = weights.beside_norm != nullptr;
   NormRow(*pass, row, weights.ffn_norm,
@@ -329,11 +390,11 @@ inline void RunGateUpTile(const Pass& pass, const FeedForwardSpec& spec,
   }
 }
 
-// ---- gate and up of the network beside: tile = tile of gate; then the router's logits: tile =
-// some rows, tile of its matrix
+// ---- gate and up of the network beside: tile = tile of gate; its weight: one tile; then the
+// router's logits: tile = some rows, tile of its matrix
 inline uint32_t RouteTiles(const Pass& pass, uint32_t layer) {
   const LayerWeights& weights = pass.engine().weights->layers[layer];
-  return weights.beside.gate.tiles() +
+  return weights.beside.gate.tiles() + weights.beside_gate.tiles() +
          weights.route.tiles() * CeilDiv(pass.row_count(), kSlotGroup);
 }
 inline void Route(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
@@ -343,8 +404,13 @@ inline void Route(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
                          BesideInput(*pass, weights), nullptr, 0, pass->row_count(),
                          pass->beside_gated, worker);
   }
-  const Matrix& route = weights.route;
   tile -= weights.beside.gate.tiles();
+  if (tile < weights.beside_gate.tiles()) {
+    return RunRowsTile(*pass, weights.beside_gate, tile, BesideInput(*pass, weights),
+                       pass->beside_weights);
+  }
+  const Matrix& route = weights.route;
+  tile -= weights.beside_gate.tiles();
   const uint32_t row = tile / route.tiles() * kSlotGroup;
   const Activations& logits = pass->router_logits;
   RunMatrixTile(*pass, route, tile % route.tiles(), RouteInput(*pass, weights), row, nullptr,
@@ -474,7 +540,11 @@ inline void LeaveFeedForward(Pass* pass, uint32_t layer, uint32_t row, uint32_t)
   if (weights.beside.down.present()) {
     float* const beside = pass->projected.row(row);
     PostNorm(*pass, weights.beside_post_norm, beside);
-    kernels.add(beside, width, sum);
+    float weight = 1.0f;
+    if (weights.beside_gate.present()) {
+      kernels.sigmoid_gate(pass->beside_weights.row(row), 1, &weight);
+    }
+    kernels.scale_add(weight, beside, width, sum);
   }
   PostNorm(*pass, weights.post_norm, sum);
   kernels.add(sum, width, pass->residual.row(row));
@@ -593,8 +663,9 @@ constexpr Stage kEntryStages[] = {
 };
 constexpr uint32_t kEntryStageCount = sizeof(kEntryStages) / sizeof(kEntryStages[0]);
 constexpr Stage kLayerStages[] = {
-    {stages::QkvTiles, stages::Qkv},
-    {stages::RowTiles, stages::RopeStore},
+    {stages::EnterMixerTiles, stages::EnterMixer},
+    {stages::RememberTiles, stages::Remember},
+    {stages::AttentionRowTiles, stages::RopeStore},
     {stages::AttendTiles, stages::Attend},
     {stages::ProjectTiles, stages::Project},
     {stages::RowTiles, stages::EnterFeedForward},

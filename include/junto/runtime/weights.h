@@ -34,6 +34,17 @@ struct FeedForwardWeights {
   Matrix down;
 };
 
+struct DeltaNetWeights {
+  const float* convolution = nullptr;  // [taps][channels]
+  const float* slope = nullptr;
+  const float* bias = nullptr;
+  const float* norm = nullptr;
+  Matrix channels;
+  Matrix gate;
+  Matrix decays;
+  Matrix rates;
+};
+
 // What LayerSpec says, in memory.
 struct LayerWeights {
   const float* mixer_norm = nullptr;
@@ -43,7 +54,8 @@ struct LayerWeights {
   Matrix q;
   Matrix k;
   Matrix v;
-  Matrix out;
+  DeltaNetWeights delta;
+  Matrix out;  // of either mixer
   const float* mixer_post_norm = nullptr;
   const float* ffn_norm = nullptr;
   Matrix route;
@@ -54,6 +66,7 @@ struct LayerWeights {
   const float* ffn_post_norm = nullptr;
   const float* beside_norm = nullptr;
   FeedForwardWeights beside;
+  Matrix beside_gate;
   const float* beside_post_norm = nullptr;
   const float* post_norm = nullptr;
   Matrix input_gate;
@@ -99,7 +112,8 @@ struct Placement {
   uint64_t rows = 0;
   uint64_t offset = 0;  // of the first byte, from the beginning of the weights
   bool is_matrix = false;
-  PanelMatrix panels;  // of a matrix, without data; a vector is plain floats, row after row
+  bool transposed = false;  // a vector's columns follow each other, not its rows
+  PanelMatrix panels;       // of a matrix, without data; a vector is plain floats, row after row
 };
 
 inline uint64_t RowsOf(const TensorInfo& tensor) {
@@ -115,7 +129,7 @@ class WeightLayout {
   WeightLayout(Arena* arena, bool widen, Visit* visit)
       : arena_(arena), widen_(widen), visit_(visit) {}
 
-  const float* PlaceVector(const TensorInfo* tensor) {
+  const float* PlaceVector(const TensorInfo* tensor, bool transposed = false) {
     if (tensor == nullptr) return nullptr;
     const uint64_t count = tensor->dims[0] * RowsOf(*tensor);
     const float* data = arena_->Take<float>(count);
@@ -124,6 +138,7 @@ class WeightLayout {
       placement.tensor = tensor;
       placement.rows = RowsOf(*tensor);
       placement.offset = arena_->used() - count * sizeof(float);
+      placement.transposed = transposed;
       (*visit_)(placement);
     }
     return data;
@@ -184,6 +199,17 @@ class WeightLayout {
     return stride;
   }
 
+  void PlaceDeltaNet(const DeltaNetSpec& from, DeltaNetWeights* to) {
+    to->convolution = PlaceVector(from.convolution, true);
+    to->slope = PlaceVector(from.slope);
+    to->bias = PlaceVector(from.bias);
+    to->norm = PlaceVector(from.norm);
+    to->channels = PlaceMatrix(from.channels);
+    to->gate = PlaceMatrix(from.gate);
+    to->decays = PlaceMatrix(from.decays);
+    to->rates = PlaceMatrix(from.rates);
+  }
+
   void PlaceLayer(const LayerSpec& from, LayerWeights* to) {
     to->mixer_norm = PlaceVector(from.mixer_norm);
     to->sinks = PlaceVector(from.attention.sinks);
@@ -192,7 +218,8 @@ class WeightLayout {
     to->q = PlaceMatrix(from.attention.q);
     to->k = PlaceMatrix(from.attention.k);
     to->v = PlaceMatrix(from.attention.v);
-    to->out = PlaceMatrix(from.attention.out);
+    PlaceDeltaNet(from.delta, &to->delta);
+    to->out = PlaceMatrix(from.delta.present() ? from.delta.out : from.attention.out);
     to->mixer_post_norm = PlaceVector(from.mixer_post_norm);
     to->ffn_norm = PlaceVector(from.ffn_norm);
     to->route = PlaceMatrix(from.ffn.route);
@@ -202,6 +229,7 @@ class WeightLayout {
     to->ffn_post_norm = PlaceVector(from.ffn_post_norm);
     to->beside_norm = PlaceVector(from.beside_norm);
     if (from.beside.width != 0) PlaceFeedForward(from.beside, &to->beside);
+    to->beside_gate = PlaceMatrix(from.beside_gate);
     to->beside_post_norm = PlaceVector(from.beside_post_norm);
     to->post_norm = PlaceVector(from.post_norm);
     to->input_gate = PlaceMatrix(from.input_gate);

@@ -68,6 +68,8 @@ class ChatMarkup {
   // mentions; an empty template leaves it to the vocabulary. Throws OutOfMemory.
   void Detect(const Tokenizer& tokenizer, std::string_view chat_template);
 
+  // The control token that begins every turn; -1 where there is none.
+  int32_t turn_token() const { return turn_token_; }
   Markup markup() const { return style_ == nullptr ? Markup::kNone : style_->markup; }
 
   // E_INVALID names a role that is not known; E_UNSUPPORTED when the model has no markup.
@@ -97,6 +99,7 @@ class ChatMarkup {
   static void RenderHarmonySystem(Span<const ChatVariable> variables, SegmentList* out);
 
   const MarkupStyle* style_ = nullptr;
+  int32_t turn_token_ = -1;
   String default_system_;  // what ChatML templates say where there is no system turn
 };
 
@@ -111,6 +114,7 @@ inline void ChatMarkup::Detect(const Tokenizer& tokenizer, std::string_view chat
     }
     if (complete) style_ = &style;
   }
+  turn_token_ = style_ == nullptr ? -1 : tokenizer.FindControl(style_->markers[0]);
   if (markup() != Markup::kChatMl) return;
   const TurnMarkup& system = style_->turns[0];
   FindTemplateText(chat_template, system.opening, system.closing, &default_system_);
