@@ -8,7 +8,7 @@ data=$2/parity
 tokens=1,5,9,2,7,30,31,32,33,34,35,36,37,38,39,40,41
 token_count=17
 
-for model in llama mixtral gpt_oss gpt_oss_mxfp4; do
+for model in llama mixtral gpt_oss gpt_oss_mxfp4 qwen35; do
   file=$data/$model.gguf
 
   call 0 inspect "$file"

@@ -267,7 +267,7 @@ MODELS = {
     "gemma4_shared_q4_k": dict(arch="gemma4", meta=gemma.GEMMA4_SHARED_MIXED, seed=24,
                                vocabulary=160, scheme=gemma.quantised_type("q4_k")),
     "qwen35": dict(arch="qwen35", meta=qwen35.QWEN35, seed=18, vocabulary=158, count=200),
-    "qwen35moe": dict(arch="qwen35moe", meta=qwen35.QWEN35MOE, seed=19, vocabulary=162,
+    "qwen35moe": dict(arch="qwen35moe", meta=qwen35.QWEN35MOE, seed=119, vocabulary=162,
                       count=200),
     "qwen35moe_legacy": dict(arch="qwen35moe", meta=qwen35.QWEN35MOE_LEGACY, seed=20,
                              vocabulary=160, scheme=LEGACY, gap=0.2, count=200),

@@ -30,6 +30,10 @@ constexpr Golden kGoldens[] = {
     {"gemma4_dense", true, false, true},
     {"gemma4", true, false},
     {"gemma4_shared", true, false},
+    {"qwen35", true, false},
+    {"qwen35moe", true, false},
+    {"qwen3next", true, false},
+    {"qwen35moe_legacy", false, false},
     {"gpt_oss_mxfp4", false, false},
     {"llama_legacy", false, false},
     {"llama_mixed", false, false},
@@ -114,7 +118,7 @@ std::vector<float> ImageLogits(Host* host, const Model& model, const Reference& 
   Arena arena(block.data(), measured.used());
   lay_out(&arena);
   for (uint32_t i = 0; i < count; ++i) {
-    REQUIRE(pass.AddRow(&kv, i, ends[i], reference.tokens[i]));
+    REQUIRE(pass.AddRow(&kv, nullptr, i, ends[i], reference.tokens[i]));
     pass.AddHead(i);
   }
   Deadline deadline(&host->clock, kNoBudget, nullptr);
