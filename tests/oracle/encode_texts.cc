@@ -1,6 +1,7 @@
-// encode_texts VOCABULARY.gguf [--plain] < TEXTS > IDS: tokenizes many texts for tokenizers.py.
-// A text is its size in bytes and the bytes, its ids are their count and the ids, all in 32 bits.
-// Says on stderr what loading and encoding took.
+// encode_texts VOCABULARY [--plain] < TEXTS > IDS: tokenizes many texts for tokenizers_agree.py.
+// The vocabulary is a GGUF file, tokenizer.json or tokenizer.model, as its name ends. A text is its
+// size in bytes and the bytes, its ids are their count and the ids, all in 32 bits. Says on stderr
+// what loading and encoding took.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -28,6 +29,19 @@ std::vector<uint8_t> ReadAll(std::FILE* file) {
   return bytes;
 }
 
+junto::Status Load(const std::string& name, const std::vector<uint8_t>& file, junto::Memory* memory,
+                   junto::Owned<junto::Tokenizer>* out) {
+  using namespace junto;  // NOLINT: a program of one file
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  const std::string end = name.substr(name.rfind('.') + 1);
+  if (end == "json") return Tokenizer::FromJson(bytes, memory, out);
+  if (end == "model") return Tokenizer::FromSentencePiece(bytes, memory, out);
+  Owned<Gguf> gguf;
+  JUNTO_TRY(Gguf::OpenFile(New<MemoryFile, File>(memory, Tag::kObject, file.data(), file.size()),
+                           memory, &gguf));
+  return Tokenizer::FromGguf(*gguf, memory, out);
+}
+
 int Fail(const junto::Status& status) {
   std::fprintf(stderr, "encode_texts: %s\n", status.message());
   return 1;
@@ -40,22 +54,18 @@ int main(int argc, char** argv) {
   const bool plain = argc == 3 && std::strcmp(argv[2], "--plain") == 0;
   std::FILE* in = argc >= 2 ? std::fopen(argv[1], "rb") : nullptr;
   if (in == nullptr) {
-    std::fprintf(stderr, "usage: encode_texts VOCABULARY.gguf [--plain] < TEXTS > IDS\n");
+    std::fprintf(stderr, "usage: encode_texts VOCABULARY [--plain] < TEXTS > IDS\n");
     return 2;
   }
   const std::vector<uint8_t> file = ReadAll(in);
   std::fclose(in);
   test::CountingAllocator allocator;
   Memory memory(&allocator, 0);
-  Owned<Gguf> gguf;
-  Status status = Gguf::OpenFile(
-      New<MemoryFile, File>(&memory, Tag::kObject, file.data(), file.size()), &memory, &gguf);
-  if (!status.ok()) return Fail(status);
-  auto since = Clock::now();
+  const auto since_start = Clock::now();
   Owned<Tokenizer> tokenizer;
-  status = Tokenizer::FromGguf(*gguf, &memory, &tokenizer);
+  Status status = Load(argv[1], file, &memory, &tokenizer);
   if (!status.ok()) return Fail(status);
-  const double load = Seconds(since);
+  const double load = Seconds(since_start);
   const uint64_t loaded = memory.total();
 
   const std::vector<uint8_t> input = ReadAll(stdin);
@@ -63,7 +73,7 @@ int main(int argc, char** argv) {
   EncodeScratch scratch(&memory);
   Vector<int32_t> ids({&memory, Tag::kScratch});
   uint64_t bytes = 0;
-  since = Clock::now();
+  const auto since = Clock::now();
   for (size_t at = 0; at + 4 <= input.size();) {
     uint32_t size = 0;
     std::memcpy(&size, &input[at], sizeof(size));

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/data/text/sentencepiece.json: a small vocabulary of the SentencePiece family, merges
-as Gemma's files list them, and the ids of many texts
+"""Writes tests/data/text/sentencepiece.model, a small vocabulary of the SentencePiece family, and
+sentencepiece.json: what is in it, merges as Gemma's files list them, and the ids of many texts
 
   scored   by PyPI `sentencepiece`, which ranks a merge by the score of what it makes
   spaced   the same with a space before the text
@@ -47,10 +47,15 @@ def all_merges(proto):
 def main():
     proto = train()
     processors = {}
-    for name, prefix in (("scored", False), ("spaced", True)):
+    for name, prefix in (("spaced", True), ("scored", False)):
         proto.normalizer_spec.add_dummy_prefix = prefix
         processors[name] = sentencepiece.SentencePieceProcessor(
             model_proto=proto.SerializeToString())
+    proto.ClearField("trainer_spec")  # most of it is of no use to a reader
+    proto.trainer_spec.model_type = pb.TrainerSpec.BPE
+    proto.trainer_spec.byte_fallback = True
+    proto.trainer_spec.pad_id = 3
+    (OUT / "sentencepiece.model").write_bytes(proto.SerializeToString())
     merges = all_merges(proto)
     ranked = Tokenizer(models.BPE({p.piece: i for i, p in enumerate(proto.pieces)}, merges,
                                   unk_token="<unk>", fuse_unk=True, byte_fallback=True))

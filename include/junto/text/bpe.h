@@ -39,6 +39,9 @@ class MergeTable {
     return Outcome::kNew;
   }
 
+  // Insert of this pair comes soon, and Reserve was before.
+  void Prefetch(int32_t left, int32_t right) const { table_.Prefetch(MixBits(Key(left, right))); }
+
   Merge Find(int32_t left, int32_t right) const {
     const uint64_t key = Key(left, right);
     const Slot* slot = table_.Find(MixBits(key), [key](const Slot& s) { return s.key == key; });

@@ -19,30 +19,33 @@ inline uint64_t MixBits(uint64_t x) {
   return x ^ x >> 32;
 }
 
-// Eight bytes at a time; the last ones may be read twice.
-inline uint64_t HashBytes(std::string_view bytes) {
-  const char* p = bytes.data();
-  const size_t size = bytes.size();
-  const auto word = [](const char* from) {
-    uint64_t value;
-    std::memcpy(&value, from, sizeof(value));
-    return value;
-  };
-  const auto half = [](const char* from) {
-    uint32_t value;
-    std::memcpy(&value, from, sizeof(value));
-    return uint64_t{value};
-  };
-  const auto byte = [p](size_t i) { return uint64_t{static_cast<uint8_t>(p[i])}; };
-  uint64_t hash = size * 0xD6E8FEB86659FD93u;
-  if (size >= 8) {
-    for (size_t i = 0; i + 8 < size; i += 8) hash = MixBits(hash ^ word(p + i));
-    return MixBits(hash ^ word(p + size - 8));
+// Bytes as a hash table compares them: up to eight are in the word, so that equal keys mean equal
+// bytes; of more the word is a hash.
+struct BytesKey {
+  static constexpr size_t kShort = 8;
+
+  explicit BytesKey(std::string_view bytes) : size(static_cast<uint32_t>(bytes.size())) {
+    const char* p = bytes.data();
+    const auto load = [](const char* from, auto value) {
+      std::memcpy(&value, from, sizeof(value));
+      return uint64_t{value};
+    };
+    if (size > kShort) {  // eight at a time; the last ones may be read twice
+      for (size_t i = 0; i + 8 < size; i += 8) word = MixBits(word ^ load(p + i, uint64_t{}));
+      word = MixBits(word ^ load(p + size - 8, uint64_t{}));
+    } else if (size >= 4) {
+      word = load(p, uint32_t{}) << 32 | load(p + size - 4, uint32_t{});
+    } else if (size != 0) {
+      word = load(p, uint8_t{}) << 16 | load(p + size / 2, uint8_t{}) << 8 |
+             load(p + size - 1, uint8_t{});
+    }
   }
-  if (size >= 4) return MixBits(hash ^ (half(p) << 32 | half(p + size - 4)));
-  if (size == 0) return MixBits(hash);
-  return MixBits(hash ^ (byte(0) << 16 | byte(size / 2) << 8 | byte(size - 1)));
-}
+
+  uint64_t Hash() const { return MixBits(word + size * 0xD6E8FEB86659FD93u); }
+
+  uint64_t word = 0;
+  uint32_t size;
+};
 
 // Open addressing, at most half full. No entry lies further than kReach slots from where its hash
 // puts it: chance never does that, so a table that cannot be filled was made to be slow.
@@ -71,6 +74,15 @@ class ProbeTable {
       return slot;
     }
     return nullptr;
+  }
+
+  // Says that the slots of a hash will be wanted soon: tables are larger than caches.
+  void Prefetch(uint64_t hash) const {
+#if defined(__GNUC__)
+    __builtin_prefetch(&slots_[hash & (slots_.size() - 1)]);
+#else
+    (void)hash;
+#endif
   }
 
   // Null when there is no such entry.

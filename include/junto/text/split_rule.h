@@ -105,6 +105,14 @@ inline const SplitRule* FindSplitRule(std::string_view name) {
   return nullptr;
 }
 
+// nullptr when no rule has the pattern.
+inline const SplitRule* FindSplitPattern(std::string_view pattern) {
+  for (const SplitRule& rule : kSplitRules) {
+    if (pattern == rule.pattern) return &rule;
+  }
+  return nullptr;
+}
+
 }  // namespace junto
 
 #endif  // JUNTO_TEXT_SPLIT_RULE_H_

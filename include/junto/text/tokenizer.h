@@ -19,9 +19,11 @@
 #include "junto/text/byte_pairs.h"
 #include "junto/text/nfc.h"
 #include "junto/text/segments.h"
+#include "junto/text/sentencepiece_model.h"
 #include "junto/text/special_tokens.h"
 #include "junto/text/split_rule.h"
 #include "junto/text/splitter.h"
+#include "junto/text/tokenizer_json.h"
 #include "junto/text/tokenizer_kind.h"
 #include "junto/text/tokenizer_source.h"
 #include "junto/text/utf8.h"
@@ -63,6 +65,20 @@ class Tokenizer {
   static Status FromMetadata(const Metadata& metadata, Memory* memory, Owned<Tokenizer>* out) {
     TokenizerSource source;
     JUNTO_TRY(ReadTokenizerSource(metadata, &source));
+    return Create(source, memory, out);
+  }
+  // Reads tokenizer.json, as HF tokenizers write it, or tokenizer.model, as SentencePiece does.
+  // E_UNSUPPORTED names the step that is not known. Throws OutOfMemory.
+  static Status FromJson(std::string_view json, Memory* memory, Owned<Tokenizer>* out) {
+    TokenizerJson file(memory);
+    TokenizerSource source;
+    JUNTO_TRY(file.Read(json, &source));
+    return Create(source, memory, out);
+  }
+  static Status FromSentencePiece(std::string_view model, Memory* memory, Owned<Tokenizer>* out) {
+    SentencePieceModel file(memory);
+    TokenizerSource source;
+    JUNTO_TRY(file.Read(model, &source));
     return Create(source, memory, out);
   }
   static Status Create(const TokenizerSource& source, Memory* memory, Owned<Tokenizer>* out);
@@ -124,10 +140,24 @@ class Tokenizer {
   }
 
  private:
+  Status SetSplit(const TokenizerSource& source);
+  void SetHabits(const TokenizerSource& source);
   Status FillVocabulary(const TokenizerSource& source);
   Status FillBytes();
   Status FillMerges(Span<const std::string_view> merges);
-  Status AddMerge(std::string_view spelled, uint32_t rank, String* bytes);
+  // The token that a merge makes. Files list all ways to make one in a row.
+  struct Joined {
+    String bytes;
+    String before;  // those of the last merge, and the token that it made
+    int32_t id;
+  };
+  struct PairMerge {
+    int32_t left;
+    int32_t right;
+    int32_t id;
+  };
+  const char* ReadMerge(std::string_view spelled, Joined* joined, PairMerge* out) const;
+  const char* KeepMerge(const PairMerge& pair, uint32_t rank);
   bool AppendPart(std::string_view spelled, String* bytes) const;
   Status FillRanks(Span<const float> scores);
   Status SetEnds(const TokenizerSource& source);
@@ -170,6 +200,8 @@ class Tokenizer {
   int32_t unknown_ = -1;
   bool adds_bos_ = false;
   bool adds_space_ = false;
+  bool nfc_ = false;
+  bool whole_pieces_ = false;
   int32_t ends_[kMaxEnds] = {};
   size_t end_count_ = 0;
 };
@@ -184,24 +216,39 @@ inline Status Tokenizer::Create(const TokenizerSource& source, Memory* memory,
   if (source.model != "no_vocab") {
     fresh->kind_ = FindTokenizerKind(source.model);
     if (fresh->kind_ == nullptr) return unsupported("model", source.model);
-    bool begins_with_bos = fresh->kind_->begins_with_bos;
     if (fresh->kind_->spelling == Spelling::kByteAlphabet) {
-      fresh->rule_ = FindSplitRule(source.pre);
-      if (fresh->rule_ == nullptr) return unsupported("pre", source.pre);
-      fresh->splitter_ = Splitter::Of(fresh->rule_->shape);
-      begins_with_bos = fresh->rule_->begins_with_bos;
+      const bool known = !source.pattern.empty() || FindSplitRule(source.pre) != nullptr;
+      if (!known) return unsupported("pre", source.pre);
+      JUNTO_TRY(fresh->SetSplit(source));
     }
     JUNTO_TRY(fresh->FillVocabulary(source));
     JUNTO_TRY(fresh->FillBytes());
     JUNTO_TRY(fresh->kind_->scored ? fresh->FillRanks(source.scores)
                                    : fresh->FillMerges(source.merges));
     JUNTO_TRY(fresh->SetEnds(source));
-    if (source.adds_bos >= 0) begins_with_bos = source.adds_bos != 0;
-    fresh->adds_bos_ = begins_with_bos || fresh->kind_->needs_bos;
-    fresh->adds_space_ = source.adds_space < 0 ? fresh->kind_->adds_space : source.adds_space != 0;
+    fresh->SetHabits(source);
   }
   *out = std::move(fresh);
   return Status();
+}
+
+// A pattern that is a known one is read as its rule.
+inline Status Tokenizer::SetSplit(const TokenizerSource& source) {
+  rule_ = source.pattern.empty() ? FindSplitRule(source.pre) : FindSplitPattern(source.pattern);
+  if (rule_ == nullptr) return Splitter::Create(source.pattern, memory_, &splitter_);
+  splitter_ = Splitter::Of(rule_->shape);
+  return Status();
+}
+
+// What the file says goes before what is usual, but not before what must be.
+inline void Tokenizer::SetHabits(const TokenizerSource& source) {
+  const auto choose = [](int8_t said, bool usual) { return said < 0 ? usual : said != 0; };
+  const bool split = rule_ != nullptr;
+  adds_bos_ = kind_->needs_bos ||
+              choose(source.adds_bos, split ? rule_->begins_with_bos : kind_->begins_with_bos);
+  adds_space_ = choose(source.adds_space, kind_->adds_space);
+  nfc_ = choose(source.nfc, split && rule_->nfc);
+  whole_pieces_ = choose(source.whole_pieces, split && rule_->whole_pieces);
 }
 
 inline Status Tokenizer::FillVocabulary(const TokenizerSource& source) {
@@ -250,9 +297,24 @@ inline Status Tokenizer::FillMerges(Span<const std::string_view> merges) {
                         merges.size(), kMaxMerges);
   }
   merges_.Reserve(merges.size());
-  String bytes({memory_, Tag::kTokenizer});
-  for (size_t i = 0; i < merges.size(); ++i) {
-    JUNTO_TRY(AddMerge(merges[i], static_cast<uint32_t>(i), &bytes));
+  Joined joined = {String({memory_, Tag::kTokenizer}), String({memory_, Tag::kTokenizer}), -1};
+  static constexpr size_t kAhead = 16;  // merges that are read before one is kept
+  PairMerge pairs[kAhead];
+  const auto failure = [&merges](size_t rank, const char* fact) {
+    return Status::Make(Code::kFormat, "tokenizer.ggml.merges: merge %zu '%.*s' %s", rank,
+                        static_cast<int>(Utf8Prefix(merges[rank], 64).size()), merges[rank].data(),
+                        fact);
+  };
+  for (size_t i = 0; i < merges.size() + kAhead; ++i) {
+    PairMerge* pair = &pairs[i % kAhead];
+    if (i >= kAhead && i - kAhead < merges.size()) {
+      const char* wrong = KeepMerge(*pair, static_cast<uint32_t>(i - kAhead));
+      if (wrong != nullptr) return failure(i - kAhead, wrong);
+    }
+    if (i >= merges.size()) continue;
+    const char* wrong = ReadMerge(merges[i], &joined, pair);
+    if (wrong != nullptr) return failure(i, wrong);
+    merges_.Prefetch(pair->left, pair->right);
   }
   return Status();
 }
@@ -263,33 +325,46 @@ inline bool Tokenizer::AppendPart(std::string_view spelled, String* bytes) const
   return true;
 }
 
-inline Status Tokenizer::AddMerge(std::string_view spelled, uint32_t rank, String* bytes) {
-  const auto failure = [spelled, rank](const char* fact) {
-    return Status::Make(Code::kFormat, "tokenizer.ggml.merges: merge %u '%.*s' %s", rank,
-                        static_cast<int>(Utf8Prefix(spelled, 64).size()), spelled.data(), fact);
-  };
+// What is wrong with the text of a merge, or null. An id of -1 is for one that never happens.
+inline const char* Tokenizer::ReadMerge(std::string_view spelled, Joined* joined,
+                                        PairMerge* out) const {
   const size_t space = spelled.find(' ', 1);  // the first piece may be one itself
-  if (space == std::string_view::npos) return failure("is not two pieces with a space between");
-  bytes->clear();
-  const bool left_ok = AppendPart(spelled.substr(0, space), bytes);
-  const size_t left_bytes = bytes->size();
-  if (!left_ok || !AppendPart(spelled.substr(space + 1), bytes)) {
-    return failure("is not spelled in the byte alphabet");
+  if (space == std::string_view::npos) return "is not two pieces with a space between";
+  joined->bytes.clear();
+  const bool left_ok = AppendPart(spelled.substr(0, space), &joined->bytes);
+  const size_t left_bytes = joined->bytes.size();
+  if (!left_ok || !AppendPart(spelled.substr(space + 1), &joined->bytes)) {
+    return "is not spelled in the byte alphabet";
   }
-  const std::string_view joined(bytes->data(), bytes->size());
-  const int32_t left = vocabulary_.Find(joined.substr(0, left_bytes));
-  const int32_t right = vocabulary_.Find(joined.substr(left_bytes));
-  const int32_t id = vocabulary_.Find(joined);
-  if (left < 0 || right < 0 || id < 0) return failure("names a piece that is no token");
-  switch (merges_.Insert(left, right, {rank, id})) {
+  if (joined->bytes != joined->before) joined->id = vocabulary_.Find(joined->bytes);
+  joined->bytes.swap(joined->before);
+  const std::string_view bytes(joined->before);
+  *out = {vocabulary_.Find(bytes.substr(0, left_bytes)), vocabulary_.Find(bytes.substr(left_bytes)),
+          joined->id};
+  if (out->left >= 0 && out->right >= 0 && out->id >= 0) return nullptr;
+  const auto special = [&](int32_t id, std::string_view part) {
+    return id < 0 && specials_.Find(part) >= 0;
+  };
+  // Special tokens are cut out before anything is merged.
+  if (special(out->id, bytes) || special(out->left, bytes.substr(0, left_bytes)) ||
+      special(out->right, bytes.substr(left_bytes))) {
+    out->id = -1;
+    return nullptr;
+  }
+  return "names a piece that is no token";
+}
+
+inline const char* Tokenizer::KeepMerge(const PairMerge& pair, uint32_t rank) {
+  if (pair.id < 0) return nullptr;
+  switch (merges_.Insert(pair.left, pair.right, {rank, pair.id})) {
     case MergeTable::Outcome::kNew:
-      return Status();
+      return nullptr;
     case MergeTable::Outcome::kRepeated:
-      return failure("repeats an earlier one");
+      return "repeats an earlier one";
     case MergeTable::Outcome::kCrowded:
       break;
   }
-  return failure("comes after too many that hash alike");
+  return "comes after too many that hash alike";
 }
 
 // Floats in descending order as integers in ascending order.
@@ -445,8 +520,8 @@ inline Status Tokenizer::EncodeSplit(std::string_view text, EncodeScratch* scrat
   while (!text.empty()) {
     const std::string_view whole = text.substr(0, WholePrefix(text));
     text.remove_prefix(whole.size());
-    JUNTO_TRY(splitter_.Split(rule_->nfc ? scratch->nfc.Normalise(whole) : whole, &scratch->split,
-                              piece));
+    JUNTO_TRY(
+        splitter_.Split(nfc_ ? scratch->nfc.Normalise(whole) : whole, &scratch->split, piece));
     size_t broken = 0;
     while (broken < text.size() && CodePointLength(text.substr(broken)) == 0) ++broken;
     if (broken != 0) JUNTO_TRY(piece(text.substr(0, broken)));
@@ -461,7 +536,7 @@ inline void Tokenizer::EncodePiece(std::string_view piece, EncodeScratch* scratc
   const int32_t whole = vocabulary_.Find(piece);
   std::atomic<Yield>* yield = whole < 0 ? nullptr : &yields_[static_cast<size_t>(whole)];
   Yield known = yield == nullptr ? kOthers : yield->load(std::memory_order_relaxed);
-  if (yield != nullptr && rule_ != nullptr && rule_->whole_pieces) known = kItself;
+  if (yield != nullptr && whole_pieces_) known = kItself;
   if (known == kItself) {
     out->push_back(whole);
     return;

@@ -58,6 +58,7 @@ struct TokenizerKind {
 constexpr TokenizerKind kTokenizerKinds[] = {
     // name      spelling                   scored  space  bos    needs
     {"gpt2",   Spelling::kByteAlphabet,  false,  false, false, false, {}},
+    {"bpe",    Spelling::kSentencePiece, false,  false, false, false, {}},
     {"llama",  Spelling::kSentencePiece, true,   true,  true,  false, {}},
     {"gemma4", Spelling::kSentencePiece, false,  false, true,  true,
      {kGemma4Tokens, sizeof(kGemma4Tokens) / sizeof(kGemma4Tokens[0])}},

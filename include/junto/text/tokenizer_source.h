@@ -14,8 +14,9 @@ namespace junto {
 
 // Views are read while a tokenizer is created and not kept.
 struct TokenizerSource {
-  std::string_view model;  // a name of kTokenizerKinds, or "no_vocab"
-  std::string_view pre;    // a name of kSplitRules; byte-level vocabularies only
+  std::string_view model;    // a name of kTokenizerKinds, or "no_vocab"
+  std::string_view pre;      // a name of kSplitRules; byte-level vocabularies only, as the next
+  std::string_view pattern;  // if not empty, a PCRE2 pattern in the place of the rule's
   Span<const std::string_view> tokens;
   Span<const int32_t> types;            // empty, or one per token
   Span<const std::string_view> merges;  // "left right", spelled like tokens, best first
@@ -24,8 +25,11 @@ struct TokenizerSource {
   int32_t eos = -1;
   int32_t unknown = -1;
   int32_t more_ends[2] = {-1, -1};  // end of turn, end of message
-  int8_t adds_bos = -1;             // 0, 1, or -1 where the file does not say
-  int8_t adds_space = -1;           // before the text; like adds_bos
+  // 0, 1, or -1 where the file does not say.
+  int8_t adds_bos = -1;
+  int8_t adds_space = -1;    // before the text
+  int8_t nfc = -1;           // see SplitRule
+  int8_t whole_pieces = -1;  // see SplitRule
 };
 
 // Reads the keys tokenizer.ggml.*, those of a vocabulary only where there is one. The views point

@@ -65,8 +65,8 @@ class Vocabulary {
 
   // The normal token with exactly these bytes, or -1.
   int32_t Find(std::string_view bytes) const {
-    const uint64_t hash = HashBytes(bytes);
-    const Slot* slot = index_.Find(hash, [&](const Slot& s) { return Holds(s, hash, bytes); });
+    const BytesKey key(bytes);
+    const Slot* slot = index_.Find(key.Hash(), [&](const Slot& s) { return Holds(s, key, bytes); });
     return slot == nullptr ? -1 : slot->id;
   }
 
@@ -82,16 +82,17 @@ class Vocabulary {
 
  private:
   struct Slot {
-    uint32_t tag = 0;  // of the hash, the bits that do not choose the slot
+    uint64_t word = 0;  // of a BytesKey, as the next
+    uint32_t size = 0;
     int32_t id = -1;
     bool used() const { return id >= 0; }
   };
 
   Status Append(Spelling spelling, std::string_view spelled, TokenType type);
   Status IndexNormal(Spelling spelling);
-  static uint32_t HashTag(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
-  bool Holds(const Slot& slot, uint64_t hash, std::string_view bytes) const {
-    return slot.tag == HashTag(hash) && Piece(slot.id) == bytes;
+  bool Holds(const Slot& slot, const BytesKey& key, std::string_view bytes) const {
+    return slot.word == key.word && slot.size == key.size &&
+           (key.size <= BytesKey::kShort || Piece(slot.id) == bytes);
   }
 
   Vector<char> bytes_;  // of all tokens, one after the other
@@ -160,8 +161,8 @@ inline Status Vocabulary::IndexNormal(Spelling spelling) {
     const auto id = static_cast<int32_t>(i);
     const std::string_view piece = Piece(id);
     if (types_[i] != TokenType::kNormal || piece.empty()) continue;
-    const uint64_t hash = HashBytes(piece);
-    Slot* slot = index_.Place(hash, [&](const Slot& s) { return Holds(s, hash, piece); });
+    const BytesKey key(piece);
+    Slot* slot = index_.Place(key.Hash(), [&](const Slot& s) { return Holds(s, key, piece); });
     if (slot == nullptr) {
       return Status::Make(Code::kFormat,
                           "tokenizer.ggml.tokens: token %zu: more than %zu tokens hash alike", i,
@@ -172,7 +173,7 @@ inline Status Vocabulary::IndexNormal(Spelling spelling) {
       return Status::Make(Code::kFormat, "tokenizer.ggml.tokens: token %zu repeats token %d", i,
                           static_cast<int>(slot->id));
     }
-    *slot = {HashTag(hash), id};
+    *slot = {key.word, key.size, id};
   }
   return Status();
 }
