@@ -1,4 +1,4 @@
-// The vocabulary and the vectors that tests/oracle/make_tokenizer_vectors.py made.
+// The vocabularies and the vectors that tests/oracle/make_*_vectors.py made.
 #ifndef JUNTO_TESTS_SUPPORT_TEXT_VOCABULARY_H_
 #define JUNTO_TESTS_SUPPORT_TEXT_VOCABULARY_H_
 
@@ -24,8 +24,9 @@ inline const nlohmann::json& TextData(const std::string& name) {
 
 // A tokenizer's source that tests may change before they create it.
 struct TextVocabulary {
-  TextVocabulary() {
-    const nlohmann::json& data = TextData("tokenizer.json");
+  explicit TextVocabulary(const std::string& file = "tokenizer.json") {
+    const nlohmann::json& data = TextData(file);
+    if (data.contains("scores")) scores = data["scores"].get<std::vector<float>>();
     tokens = data["tokens"].get<std::vector<std::string>>();
     types = data["types"].get<std::vector<int32_t>>();
     merges = data["merges"].get<std::vector<std::string>>();
@@ -48,12 +49,14 @@ struct TextVocabulary {
     source.tokens = token_views;
     source.types = types;
     source.merges = merge_views;
+    source.scores = scores;
     return source;
   }
 
   std::vector<std::string> tokens;
   std::vector<int32_t> types;
   std::vector<std::string> merges;
+  std::vector<float> scores;
   std::vector<std::string_view> token_views;
   std::vector<std::string_view> merge_views;
 };

@@ -50,25 +50,99 @@ struct Fixture {
   Owned<Tokenizer> tokenizer;
 };
 
+std::vector<size_t> Sizes(const Splitter& splitter, SplitScratch* scratch, std::string_view text) {
+  std::vector<size_t> sizes;
+  const auto piece = [&sizes](std::string_view bytes) {
+    sizes.push_back(bytes.size());
+    return Status();
+  };
+  REQUIRE(splitter.Split(text, scratch, piece).ok());
+  return sizes;
+}
+
 TEST_CASE("splits equal the reference") {
   test::CountingAllocator allocator;
   Memory memory(&allocator, 0);
-  for (const bool jit : {false, true}) {
-    for (const char* rule : kRules) {
-      Splitter splitter;
-      REQUIRE(Splitter::Create(FindSplitRule(rule)->pattern, jit, &memory, &splitter).ok());
-      SplitScratch scratch(&memory);
-      for (const auto& item : TextData("tokenizer.json")["cases"]) {
-        const auto text = item["text"].get<std::string>();
-        std::vector<size_t> sizes;
-        const auto piece = [&sizes](std::string_view bytes) {
-          sizes.push_back(bytes.size());
-          return Status();
-        };
-        REQUIRE(splitter.Split(text, &scratch, piece).ok());
-        INFO(rule << ": " << text);
-        REQUIRE(sizes == item["rules"][rule]["split"].get<std::vector<size_t>>());
-      }
+  for (const char* name : kRules) {
+    const SplitRule& rule = *FindSplitRule(name);
+    Splitter by_pattern;
+    REQUIRE(Splitter::Create(rule.pattern, &memory, &by_pattern).ok());
+    const Splitter by_shape = Splitter::Of(rule.shape);
+    SplitScratch scratch(&memory);
+    for (const auto& item : TextData("tokenizer.json")["cases"]) {
+      const auto text = item["text"].get<std::string>();
+      const auto sizes = item["rules"][name]["split"].get<std::vector<size_t>>();
+      INFO(name << ": " << text);
+      REQUIRE(Sizes(by_pattern, &scratch, text) == sizes);
+      REQUIRE(Sizes(by_shape, &scratch, text) == sizes);
+    }
+  }
+}
+
+TEST_CASE("shapes mean what their patterns say") {
+  test::CountingAllocator allocator;
+  Memory memory(&allocator, 0);
+  // Of each class some, and those that only one rule or one alternative tells apart.
+  const char* const parts[] = {"a",
+                               "b",
+                               "s",
+                               "S",
+                               "t",
+                               "re",
+                               "VE",
+                               "ll",
+                               "Z",
+                               "'",
+                               "'s",
+                               "'\xC5\xBF",
+                               "\xC7\x85" /* Lt */,
+                               "\xCA\xB0" /* Lm */,
+                               "\xE6\xBC\xA2" /* Lo */,
+                               "\xC3\xA9",
+                               "\xC3\x89",
+                               "\xCC\x81" /* Mn */,
+                               "\xE0\xA4\xBE" /* Mc */,
+                               "\xE2\x83\x9D" /* Me */,
+                               "1",
+                               "2",
+                               "\xE2\x85\xA7" /* Nl */,
+                               "\xC2\xBD" /* No */,
+                               " ",
+                               " ",
+                               " ",
+                               "\t",
+                               "\n",
+                               "\r",
+                               "\v",
+                               "\xC2\x85",
+                               "\xC2\xA0",
+                               "\xE1\xA0\x8E" /* U+180E */,
+                               "\xE2\x80\x83",
+                               "\xE2\x80\xA8",
+                               "\xE3\x80\x80",
+                               "\xE2\x80\x8B",
+                               "!",
+                               ".",
+                               "/",
+                               "_",
+                               "\x1C",
+                               "\x7F",
+                               "\xF0\x9F\x98\x80",
+                               "\xF4\x8F\xBF\xBF"};
+  std::mt19937 random(11);
+  for (const char* name : kRules) {
+    const SplitRule& rule = *FindSplitRule(name);
+    Splitter by_pattern;
+    REQUIRE(Splitter::Create(rule.pattern, &memory, &by_pattern).ok());
+    SplitScratch scratch(&memory);
+    for (int round = 0; round < 4000; ++round) {
+      std::string text;
+      const size_t kinds = 2 + random() % 12;  // few in a text, so that runs come
+      size_t chosen[14];
+      for (size_t i = 0; i < kinds; ++i) chosen[i] = random() % (sizeof(parts) / sizeof(*parts));
+      for (uint32_t i = random() % 16; i > 0; --i) text += parts[chosen[random() % kinds]];
+      INFO(name << ": " << text);
+      REQUIRE(Sizes(Splitter::Of(rule.shape), &scratch, text) == Sizes(by_pattern, &scratch, text));
     }
   }
 }
@@ -122,8 +196,8 @@ TEST_CASE("special tokens") {
   }
   CHECK(fixture.tokenizer->IsControl(id("<|im_end|>")));
   CHECK(fixture.tokenizer->Piece(id("<|im_end|>")) == "<|im_end|>");
-  CHECK(fixture.tokenizer->FindControl("<|im_end|>") == id("<|im_end|>"));
-  CHECK(fixture.tokenizer->FindControl("<tool>") == -1);
+  CHECK(fixture.tokenizer->FindMarkup("<|im_end|>") == id("<|im_end|>"));
+  CHECK(fixture.tokenizer->FindMarkup("<tool>") == -1);
   CHECK_FALSE(fixture.tokenizer->IsDefined(id("[PAD1]")));
   CHECK(fixture.tokenizer->IsDefined(id("zebra")));
   for (const int32_t outside : {-1, static_cast<int32_t>(fixture.vocabulary.tokens.size())}) {

@@ -8,38 +8,44 @@
 #include <cstdint>
 
 #include "junto/base/memory.h"
+#include "junto/text/probe_table.h"
 
 namespace junto {
 
-// (left id, right id) -> what the pair becomes. Open addressing, at most half full.
+// What a pair of tokens becomes.
+struct Merge {
+  static constexpr uint32_t kNone = UINT32_MAX;
+  uint32_t rank = kNone;  // lower is joined earlier; kNone: not at all
+  int32_t id = -1;        // of the joined token
+};
+
+// (left id, right id) -> Merge.
 class MergeTable {
  public:
-  static constexpr uint32_t kNoRank = UINT32_MAX;
-  struct Merge {
-    uint32_t rank = kNoRank;  // lower is joined earlier
-    int32_t id = -1;          // of the joined token
-  };
+  enum class Outcome { kNew, kRepeated, kCrowded };
 
-  explicit MergeTable(Memory* memory) : slots_({memory, Tag::kTokenizer}) {}
+  explicit MergeTable(Memory* memory) : table_(memory) {}
 
   // Room for `count` merges; call once, before the first Insert. Throws OutOfMemory.
-  void Reserve(size_t count) {
-    size_t capacity = 2;
-    while (capacity < count * 2) capacity *= 2;
-    slots_.assign(capacity, Slot());
+  void Reserve(size_t count) { table_.Reserve(count); }
+
+  // Only kNew changes anything. kCrowded: see ProbeTable.
+  Outcome Insert(int32_t left, int32_t right, Merge merge) {
+    const uint64_t key = Key(left, right);
+    Slot* slot = table_.Place(MixBits(key), [key](const Slot& s) { return s.key == key; });
+    if (slot == nullptr) return Outcome::kCrowded;
+    if (slot->used()) return Outcome::kRepeated;
+    *slot = {key, merge};
+    return Outcome::kNew;
   }
 
-  // False, changing nothing, when the pair is already there.
-  bool Insert(int32_t left, int32_t right, Merge merge) {
-    Slot* slot = &slots_[Probe(Key(left, right))];
-    if (slot->key != kEmpty) return false;
-    *slot = {Key(left, right), merge};
-    return true;
-  }
+  // Insert of this pair comes soon, and Reserve was before.
+  void Prefetch(int32_t left, int32_t right) const { table_.Prefetch(MixBits(Key(left, right))); }
 
-  // The rank is kNoRank when the two do not join.
   Merge Find(int32_t left, int32_t right) const {
-    return slots_.empty() ? Merge() : slots_[Probe(Key(left, right))].merge;
+    const uint64_t key = Key(left, right);
+    const Slot* slot = table_.Find(MixBits(key), [key](const Slot& s) { return s.key == key; });
+    return slot == nullptr ? Merge() : slot->merge;
   }
 
  private:
@@ -47,42 +53,42 @@ class MergeTable {
   struct Slot {
     uint64_t key = kEmpty;
     Merge merge;
+    bool used() const { return key != kEmpty; }
   };
 
   static uint64_t Key(int32_t left, int32_t right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
 
-  // The slot that holds `key`, else the empty one where it belongs.
-  size_t Probe(uint64_t key) const {
-    uint64_t hash = (key ^ key >> 29) * 0x9E3779B97F4A7C15u;
-    hash ^= hash >> 32;
-    const size_t mask = slots_.size() - 1;
-    size_t i = static_cast<size_t>(hash) & mask;
-    while (slots_[i].key != key && slots_[i].key != kEmpty) i = (i + 1) & mask;
-    return i;
-  }
-
-  Vector<Slot> slots_;
+  ProbeTable<Slot> table_;
 };
 
-// Joins tokens by a MergeTable. Keeps its working memory from call to call; one thread at a time.
+// Joins tokens. Keeps its working memory from call to call; one thread at a time.
 class BpeMerger {
  public:
+  // A pair that stands side by side: the ids, and the initial tokens [begin, end) it is made of.
+  struct Pair {
+    int32_t left;
+    int32_t right;
+    uint32_t begin;
+    uint32_t end;
+  };
+
   explicit BpeMerger(Memory* memory)
       : symbols_({memory, Tag::kTokenizer}), heap_({memory, Tag::kTokenizer}) {}
 
-  // Joins ids[first…] in place: O(n log n) for n tokens, n < 2^32 - 1. Throws OutOfMemory.
-  void Join(const MergeTable& table, size_t first, Vector<int32_t>* ids) {
+  // Joins ids[first…] in place, find(Pair) being the Merge of a pair: O(n log n) for n tokens,
+  // n < 2^32 - 1. Throws OutOfMemory.
+  template <class Find>
+  void Join(const Find& find, size_t first, Vector<int32_t>* ids) {
     const size_t count = ids->size() - first;
     if (count < 2) return;
-    const size_t left = count <= kShort ? JoinShort(table, ids->data() + first, count)
-                                        : JoinLong(table, ids->data() + first, count);
+    const size_t left = count <= kShort ? JoinShort(find, ids->data() + first, count)
+                                        : JoinLong(find, ids->data() + first, count);
     ids->resize(first + left);
   }
 
  private:
-  using Merge = MergeTable::Merge;
   static constexpr size_t kShort = 32;  // up to here a scan beats the heap
 
   struct Symbol {
@@ -100,30 +106,38 @@ class BpeMerger {
     int32_t id;
   };
 
-  static size_t JoinShort(const MergeTable& table, int32_t* ids, size_t count) {
-    Merge pairs[kShort];  // of ids[i] and ids[i + 1]
-    for (size_t i = 0; i + 1 < count; ++i) pairs[i] = table.Find(ids[i], ids[i + 1]);
+  template <class Find>
+  static size_t JoinShort(const Find& find, int32_t* ids, size_t count) {
+    Merge pairs[kShort];         // of ids[i] and ids[i + 1]
+    uint32_t begin[kShort + 1];  // of ids[i]
+    for (size_t i = 0; i <= count; ++i) begin[i] = static_cast<uint32_t>(i);
+    const auto find_at = [&](size_t i) {
+      return find(Pair{ids[i], ids[i + 1], begin[i], begin[i + 2]});
+    };
+    for (size_t i = 0; i + 1 < count; ++i) pairs[i] = find_at(i);
     for (;;) {
       size_t best = 0;
       for (size_t i = 1; i + 1 < count; ++i) {
         if (pairs[i].rank < pairs[best].rank) best = i;
       }
-      if (count < 2 || pairs[best].rank == MergeTable::kNoRank) return count;
+      if (count < 2 || pairs[best].rank == Merge::kNone) return count;
       ids[best] = pairs[best].id;
       std::copy(ids + best + 2, ids + count, ids + best + 1);
+      std::copy(begin + best + 2, begin + count + 1, begin + best + 1);
       std::copy(pairs + best + 1, pairs + count - 1, pairs + best);
       --count;
-      if (best > 0) pairs[best - 1] = table.Find(ids[best - 1], ids[best]);
-      if (best + 1 < count) pairs[best] = table.Find(ids[best], ids[best + 1]);
+      if (best > 0) pairs[best - 1] = find_at(best - 1);
+      if (best + 1 < count) pairs[best] = find_at(best);
     }
   }
 
-  size_t JoinLong(const MergeTable& table, int32_t* ids, size_t count) {
+  template <class Find>
+  size_t JoinLong(const Find& find, int32_t* ids, size_t count) {
     const uint32_t end = static_cast<uint32_t>(count);
     symbols_.resize(count);
     heap_.clear();
     for (uint32_t i = 0; i < end; ++i) symbols_[i] = {ids[i], i - 1, i + 1};
-    for (uint32_t i = 0; i + 1 < end; ++i) Push(table, i);
+    for (uint32_t i = 0; i + 1 < end; ++i) Push(find, i);
     while (!heap_.empty()) {
       const Candidate best = Pop();
       const auto left = static_cast<uint32_t>(best.order);
@@ -136,9 +150,9 @@ class BpeMerger {
       symbols_[right].next = kDead;
       if (best.end < end) {
         symbols_[best.end].previous = left;
-        Push(table, left);
+        Push(find, left);
       }
-      if (left > 0) Push(table, symbol->previous);
+      if (left > 0) Push(find, symbol->previous);
     }
     size_t kept = 0;
     for (uint32_t i = 0; i < end; i = symbols_[i].next) ids[kept++] = symbols_[i].id;
@@ -146,10 +160,11 @@ class BpeMerger {
   }
 
   // Queues the pair whose left token is at `left`, if it joins; it has a right neighbour.
-  void Push(const MergeTable& table, uint32_t left) {
+  template <class Find>
+  void Push(const Find& find, uint32_t left) {
     const Symbol& right = symbols_[symbols_[left].next];
-    const Merge merge = table.Find(symbols_[left].id, right.id);
-    if (merge.rank == MergeTable::kNoRank) return;
+    const Merge merge = find(Pair{symbols_[left].id, right.id, left, right.next});
+    if (merge.rank == Merge::kNone) return;
     size_t hole = heap_.size();
     heap_.push_back({static_cast<uint64_t>(merge.rank) << 32 | left, right.next, merge.id});
     const Candidate fresh = heap_[hole];

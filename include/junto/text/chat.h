@@ -110,7 +110,7 @@ inline void ChatMarkup::Detect(const Tokenizer& tokenizer, std::string_view chat
     bool complete =
         chat_template.empty() || chat_template.find(style.markers[0]) != std::string_view::npos;
     for (const std::string_view marker : style.markers) {
-      complete = complete && (marker.empty() || tokenizer.FindControl(marker) >= 0);
+      complete = complete && (marker.empty() || tokenizer.FindMarkup(marker) >= 0);
     }
     if (complete) style_ = &style;
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
 #include "junto/base/memory.h"
@@ -25,18 +26,74 @@ class NfcNormaliser {
 
   // `text` is UTF-8. The result is `text` itself or lives until the next call. Throws OutOfMemory.
   std::string_view Normalise(std::string_view text) {
-    if (IsSurelyNormal(text)) return text;
-    Decompose(text);
-    Order();
-    Compose();
+    if (InertPrefix(text) == text.size()) return text;
+    text_.clear();
+    while (!text.empty()) {
+      size_t inert = InertPrefix(text);
+      if (inert != text.size()) inert = CharacterBefore(text, inert);  // what follows may join it
+      text_.append(text.substr(0, inert));
+      text.remove_prefix(inert);
+      const size_t other = OtherPrefix(text);
+      if (other == 0) continue;
+      Decompose(text.substr(0, other));
+      Order();
+      Compose();
+      text.remove_prefix(other);
+    }
     return {text_.data(), text_.size()};
   }
 
  private:
-  // Below U+0300 there are neither combining marks nor anything that decomposes for good.
-  static bool IsSurelyNormal(std::string_view text) {
-    return std::none_of(text.begin(), text.end(),
-                        [](char c) { return static_cast<uint8_t>(c) >= 0xCC; });
+  // No character of these ranges decomposes for good, is a mark or joins the one before it, so
+  // each is what it is unless something else follows.
+  static bool IsInert(uint32_t code_point) {
+    struct Range {
+      uint32_t first;
+      uint32_t last;
+    };
+    static constexpr Range kRanges[] = {
+        {0x0000, 0x02FF}, {0x0388, 0x03FF}, {0x0400, 0x0482},   {0x048A, 0x052F},  {0x0531, 0x0556},
+        {0x0561, 0x0587}, {0x05D0, 0x05EA}, {0x0620, 0x064A},   {0x0E01, 0x0E30},  {0x0E40, 0x0E46},
+        {0x10D0, 0x10FF}, {0x2010, 0x2027}, {0x2030, 0x205F},   {0x20A0, 0x20C0},  {0x2190, 0x22FF},
+        {0x2500, 0x27BF}, {0x3000, 0x3029}, {0x3041, 0x3096},   {0x309D, 0x30FF},  {0x3400, 0xA48C},
+        {0xAC00, 0xD7A3}, {0xFF01, 0xFFEE}, {0x1F000, 0x1FAFF}, {0x20000, 0x2EBE0}};
+    if (code_point <= kRanges[0].last) return true;
+    const Range* range = std::lower_bound(std::begin(kRanges), std::end(kRanges), code_point,
+                                          [](const Range& r, uint32_t c) { return r.last < c; });
+    return range != std::end(kRanges) && range->first <= code_point;
+  }
+
+  // Bytes up to the first character that is not inert.
+  static size_t InertPrefix(std::string_view text) {
+    size_t at = 0;
+    while (at < text.size()) {
+      if (static_cast<uint8_t>(text[at]) < 0xCC) {  // below U+0300; continuation bytes, too
+        ++at;
+        continue;
+      }
+      const size_t length = CodePointLength(text.substr(at));
+      if (!IsInert(DecodeUtf8(text.data() + at, length))) break;
+      at += length;
+    }
+    return at;
+  }
+
+  static size_t CharacterBefore(std::string_view text, size_t at) {
+    if (at == 0) return 0;
+    do --at;
+    while (at > 0 && (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80);
+    return at;
+  }
+
+  // Bytes of the first character and of all that follow it and are not inert.
+  static size_t OtherPrefix(std::string_view text) {
+    size_t at = 0;
+    while (at < text.size()) {
+      const size_t length = CodePointLength(text.substr(at));
+      if (at != 0 && IsInert(DecodeUtf8(text.data() + at, length))) break;
+      at += length;
+    }
+    return at;
   }
 
   static uint64_t CombiningClass(int32_t code_point) {
@@ -81,7 +138,6 @@ class NfcNormaliser {
   void Compose() {
     const utf8proc_ssize_t size = utf8proc_normalize_utf32(
         code_points_.data(), static_cast<utf8proc_ssize_t>(code_points_.size()), kOptions);
-    text_.clear();
     for (utf8proc_ssize_t i = 0; i < size; ++i) {
       char bytes[4];
       text_.append(bytes, EncodeUtf8(static_cast<uint32_t>(code_points_[i]), bytes));

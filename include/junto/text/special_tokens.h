@@ -71,6 +71,29 @@ class SpecialTokens {
     return longest;
   }
 
+  // The special token that is spelled like this, or -1.
+  int32_t Find(std::string_view spelling) const {
+    if (spelling.empty()) return -1;
+    const int32_t id = LongestAt(spelling, [](int32_t) { return true; });
+    return id >= 0 && vocabulary_->Piece(id).size() == spelling.size() ? id : -1;
+  }
+
+  // Whether a token tells parts of a text apart, so that untrusted text must not spell it: control
+  // tokens do, and of the user-defined ones those that frame reasoning and the calls of tools.
+  static bool IsMarkup(const Vocabulary& vocabulary, int32_t id) {
+    const TokenType type = vocabulary.Type(id);
+    if (type != TokenType::kUserDefined) return type == TokenType::kControl;
+    const std::string_view piece = vocabulary.Piece(id);
+    if (piece.size() < 3 || piece.front() != '<' || piece.back() != '>') return false;
+    if (piece[1] == '|' || piece[piece.size() - 2] == '|') return true;
+    for (const std::string_view name :
+         {"<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>",
+          "</tool_response>", "<tools>", "</tools>"}) {
+      if (piece == name) return true;
+    }
+    return false;
+  }
+
   // Whether some special token starts with this byte.
   bool MayStart(char c) const {
     const auto byte = static_cast<uint8_t>(c);

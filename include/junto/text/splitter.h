@@ -1,4 +1,4 @@
-// Splitter: cuts text into the pieces that merging never crosses, by a regular expression.
+// Splitter: cuts text into the pieces that merging never crosses.
 #ifndef JUNTO_TEXT_SPLITTER_H_
 #define JUNTO_TEXT_SPLITTER_H_
 
@@ -11,6 +11,8 @@
 #include "junto/base/memory.h"
 #include "junto/base/status.h"
 #include "junto/text/pcre2.h"
+#include "junto/text/split_rule.h"
+#include "junto/text/split_scanner.h"
 
 namespace junto {
 
@@ -32,15 +34,29 @@ class SplitScratch {
 // Immutable once made, so any number of threads may use it.
 class Splitter {
  public:
-  // `pattern` is a PCRE2 pattern; its \s and \S mean Unicode White_Space, whatever the version of
-  // the library. `jit` makes matching several times faster by code that PCRE2 generates in pages
-  // which it maps itself, behind `memory`. E_UNSUPPORTED when the pattern cannot be compiled.
-  static Status Create(std::string_view pattern, bool jit, Memory* memory, Splitter* out);
+  // By a known shape, which outlives the splitter.
+  static Splitter Of(const SplitShape& shape) {
+    Splitter splitter;
+    splitter.shape_ = &shape;
+    return splitter;
+  }
+  // By a PCRE2 pattern; its \s and \S mean Unicode White_Space, whatever the version of the
+  // library. E_UNSUPPORTED when the pattern cannot be compiled.
+  static Status Create(std::string_view pattern, Memory* memory, Splitter* out);
 
   // Calls piece(std::string_view), which returns a Status, for consecutive pieces that make up
   // `text`, which is UTF-8. What no alternative matches is a piece, too.
   template <class F>
   Status Split(std::string_view text, SplitScratch* scratch, F&& piece) const {
+    if (shape_ != nullptr) {
+      const SplitScanner scanner(*shape_, text);
+      for (size_t at = 0; at < text.size();) {
+        const size_t end = scanner.Piece(at);
+        JUNTO_TRY(piece(text.substr(at, end - at)));
+        at = end;
+      }
+      return Status();
+    }
     JUNTO_TRY(scratch->Prepare(text.size()));
     for (size_t at = 0; at < text.size();) {
       size_t begin = 0;
@@ -58,6 +74,7 @@ class Splitter {
   Status Next(std::string_view text, size_t at, SplitScratch* scratch, size_t* begin,
               size_t* end) const;
 
+  const SplitShape* shape_ = nullptr;
   PcreGeneral general_;
   PcreCode code_;
 };
@@ -89,7 +106,7 @@ inline bool Splitter::SpellOutWhiteSpace(std::string_view pattern, String* spell
   return true;
 }
 
-inline Status Splitter::Create(std::string_view pattern, bool jit, Memory* memory, Splitter* out) {
+inline Status Splitter::Create(std::string_view pattern, Memory* memory, Splitter* out) {
   String spelled({memory, Tag::kTokenizer});
   if (!SpellOutWhiteSpace(pattern, &spelled)) {
     return Status::Make(Code::kUnsupported, "split pattern: \\S inside a character class");
@@ -109,7 +126,6 @@ inline Status Splitter::Create(std::string_view pattern, bool jit, Memory* memor
     return Status::Make(Code::kUnsupported, "split pattern: PCRE2 error %d at byte %zu of %zu",
                         error, position, spelled.size());
   }
-  if (jit) (void)pcre2_jit_compile_8(fresh.code_.get(), PCRE2_JIT_COMPLETE);  // or it interprets
   *out = std::move(fresh);
   return Status();
 }
@@ -134,13 +150,9 @@ inline Status SplitScratch::Prepare(size_t text_bytes) {
 // The next match at or after `at`; both ends at the end of the text when there is none.
 inline Status Splitter::Next(std::string_view text, size_t at, SplitScratch* scratch, size_t* begin,
                              size_t* end) const {
-  const auto match = [&](uint32_t options) {
-    return pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(), at,
-                         PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | options, scratch->data_.get(),
-                         scratch->context_.get());
-  };
-  int result = match(0);
-  if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
+  const int result = pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()),
+                                   text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY,
+                                   scratch->data_.get(), scratch->context_.get());
   if (result == PCRE2_ERROR_NOMATCH) {
     *begin = *end = text.size();
     return Status();

@@ -3,8 +3,11 @@
 #define JUNTO_TEXT_TOKENIZER_H_
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "junto/base/memory.h"
@@ -13,64 +16,90 @@
 #include "junto/io/gguf.h"
 #include "junto/io/metadata.h"
 #include "junto/text/bpe.h"
+#include "junto/text/byte_pairs.h"
 #include "junto/text/nfc.h"
 #include "junto/text/segments.h"
+#include "junto/text/sentencepiece_model.h"
 #include "junto/text/special_tokens.h"
 #include "junto/text/split_rule.h"
 #include "junto/text/splitter.h"
+#include "junto/text/tokenizer_json.h"
+#include "junto/text/tokenizer_kind.h"
+#include "junto/text/tokenizer_source.h"
 #include "junto/text/utf8.h"
 #include "junto/text/vocabulary.h"
 
 namespace junto {
 
-// What a file says about its tokenizer. Views are read while it is created and not kept.
-struct TokenizerSource {
-  std::string_view model;  // "gpt2" (byte-level BPE) or "no_vocab"
-  std::string_view pre;    // a name of kSplitRules
-  Span<const std::string_view> tokens;
-  Span<const int32_t> types;            // empty, or one per token
-  Span<const std::string_view> merges;  // "left right", spelled like tokens, best first
-  int32_t bos = -1;                     // -1 where there is none
-  int32_t eos = -1;
-  int32_t more_ends[2] = {-1, -1};  // end of turn, end of message
-  int8_t adds_bos = -1;             // 0, 1, or -1 where the file does not say
-};
-
 // The working memory of Encode: one thread at a time. Keeping it saves allocations.
 struct EncodeScratch {
-  explicit EncodeScratch(Memory* memory) : split(memory), nfc(memory), merger(memory) {}
+  explicit EncodeScratch(Memory* memory)
+      : split(memory),
+        nfc(memory),
+        merger(memory),
+        text({memory, Tag::kTokenizer}),
+        segments({memory, Tag::kTokenizer}),
+        piece({memory, Tag::kTokenizer}),
+        symbols({memory, Tag::kTokenizer}),
+        offsets({memory, Tag::kTokenizer}) {}
   SplitScratch split;
   NfcNormaliser nfc;
   BpeMerger merger;
+  String text;  // with spaces for space marks
+  Vector<Segment> segments;
+  String piece;  // of it, with a space before
+  Vector<int32_t> symbols;
+  Vector<uint32_t> offsets;  // of the symbols before they were joined, and where the last one ends
 };
 
-// Immutable once created, so any number of threads may use it.
+// Does not change once created but for what it remembers, which threads share without waiting: any
+// number of them may use it.
 class Tokenizer {
  public:
   static constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
   // Reads the keys tokenizer.ggml.*. E_FORMAT and E_UNSUPPORTED name the key; throws OutOfMemory.
-  // See Splitter::Create about `jit`.
-  static Status FromGguf(const Gguf& file, Memory* memory, Owned<Tokenizer>* out,
-                         bool jit = false) {
-    return FromMetadata(file.metadata(), memory, out, jit);
+  static Status FromGguf(const Gguf& file, Memory* memory, Owned<Tokenizer>* out) {
+    return FromMetadata(file.metadata(), memory, out);
   }
-  static Status FromMetadata(const Metadata& metadata, Memory* memory, Owned<Tokenizer>* out,
-                             bool jit = false);
-  static Status Create(const TokenizerSource& source, Memory* memory, Owned<Tokenizer>* out,
-                       bool jit = false);
+  static Status FromMetadata(const Metadata& metadata, Memory* memory, Owned<Tokenizer>* out) {
+    TokenizerSource source;
+    JUNTO_TRY(ReadTokenizerSource(metadata, &source));
+    return Create(source, memory, out);
+  }
+  // Reads tokenizer.json, as HF tokenizers write it, or tokenizer.model, as SentencePiece does.
+  // E_UNSUPPORTED names the step that is not known. Throws OutOfMemory.
+  static Status FromJson(std::string_view json, Memory* memory, Owned<Tokenizer>* out) {
+    TokenizerJson file(memory);
+    TokenizerSource source;
+    JUNTO_TRY(file.Read(json, &source));
+    return Create(source, memory, out);
+  }
+  static Status FromSentencePiece(std::string_view model, Memory* memory, Owned<Tokenizer>* out) {
+    SentencePieceModel file(memory);
+    TokenizerSource source;
+    JUNTO_TRY(file.Read(model, &source));
+    return Create(source, memory, out);
+  }
+  static Status Create(const TokenizerSource& source, Memory* memory, Owned<Tokenizer>* out);
 
   explicit Tokenizer(Memory* memory)  // use Create
-      : memory_(memory), vocabulary_(memory), specials_(memory), merges_(memory) {}
+      : memory_(memory),
+        vocabulary_(memory),
+        specials_(memory),
+        merges_(memory),
+        ranks_({memory, Tag::kTokenizer}),
+        yields_({memory, Tag::kTokenizer}) {}
 
   // False for a file without a vocabulary: then Encode is E_UNSUPPORTED and every piece is empty.
   bool has_vocabulary() const { return vocabulary_.size() != 0; }
 
-  // Appends the ids of `text`. Control tokens are recognised only with `parse_special`;
+  // Appends the ids of `text`. Markup tokens are recognised only with `parse_special`; other
   // user-defined ones always are. `add_bos` begins with BOS where the model's own tokenizer would,
-  // and never makes it two. Bytes that are not UTF-8 are encoded as they are. A byte that the
-  // vocabulary does not have is left out, as the reference implementations do. E_INVALID beyond
-  // kMaxTextBytes. A failure leaves `*out` as it was. Throws OutOfMemory.
+  // and never makes it two. Bytes that are not UTF-8 are encoded as they are. What the vocabulary
+  // has no token for becomes the unknown token or, in byte-level vocabularies, is left out, as the
+  // reference implementations do. E_INVALID beyond kMaxTextBytes. A failure leaves `*out` as it
+  // was. Throws OutOfMemory.
   Status Encode(std::string_view text, bool add_bos, bool parse_special,
                 Vector<int32_t>* out) const {
     EncodeScratch scratch(memory_);
@@ -78,7 +107,7 @@ class Tokenizer {
     return Encode(text, {&whole, 1}, add_bos, &scratch, out);
   }
 
-  // The same for a text with trusted and other parts. Control tokens are recognised where all of
+  // The same for a text with trusted and other parts. Markup tokens are recognised where all of
   // their spelling is trusted; otherwise segment borders do not show in the ids.
   Status Encode(std::string_view text, Span<const Segment> segments, bool add_bos,
                 EncodeScratch* scratch, Vector<int32_t>* out) const;
@@ -89,6 +118,8 @@ class Tokenizer {
   size_t max_piece_bytes() const { return vocabulary_.max_piece_bytes(); }
 
   bool IsControl(int32_t id) const { return vocabulary_.Type(id) == TokenType::kControl; }
+  // A control token, or a user-defined one by which models tell parts of their text apart.
+  bool IsMarkup(int32_t id) const { return SpecialTokens::IsMarkup(vocabulary_, id); }
   // Whether the id has a meaning; others are padding.
   bool IsDefined(int32_t id) const { return vocabulary_.Type(id) != TokenType::kUnused; }
   // Whether the model ends its answer with this token.
@@ -102,129 +133,257 @@ class Tokenizer {
   bool adds_bos() const { return adds_bos_; }
   size_t vocabulary_size() const { return vocabulary_.size(); }
 
-  // The control token that is spelled like this, or -1. Slow: for look-ups at load.
-  int32_t FindControl(std::string_view spelling) const {
-    return vocabulary_.FindTyped(spelling, TokenType::kControl);
+  // The markup token that is spelled like this, or -1.
+  int32_t FindMarkup(std::string_view spelling) const {
+    const int32_t id = specials_.Find(spelling);
+    return id >= 0 && IsMarkup(id) ? id : -1;
   }
 
  private:
+  Status SetSplit(const TokenizerSource& source);
+  void SetHabits(const TokenizerSource& source);
+  Status FillVocabulary(const TokenizerSource& source);
+  Status FillBytes();
   Status FillMerges(Span<const std::string_view> merges);
-  Status AddMerge(std::string_view spelled, uint32_t rank, Vector<char>* bytes);
+  // The token that a merge makes. Files list all ways to make one in a row.
+  struct Joined {
+    String bytes;
+    String before;  // those of the last merge, and the token that it made
+    int32_t id;
+  };
+  struct PairMerge {
+    int32_t left;
+    int32_t right;
+    int32_t id;
+  };
+  const char* ReadMerge(std::string_view spelled, Joined* joined, PairMerge* out) const;
+  const char* KeepMerge(const PairMerge& pair, uint32_t rank);
+  bool AppendPart(std::string_view spelled, String* bytes) const;
+  Status FillRanks(Span<const float> scores);
   Status SetEnds(const TokenizerSource& source);
   void AddEnd(int32_t id);
   Status CheckId(const char* key, int32_t id) const;
+
+  static void WriteSpaces(std::string_view text, Span<const Segment> segments,
+                          EncodeScratch* scratch);
   Status EncodeSegments(std::string_view text, Span<const Segment> segments, bool add_bos,
                         EncodeScratch* scratch, Vector<int32_t>* out) const;
   Status EncodeText(std::string_view text, EncodeScratch* scratch, Vector<int32_t>* out) const;
-  Status EncodePiece(std::string_view piece, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  Status EncodeSplit(std::string_view text, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  void EncodePiece(std::string_view piece, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  void JoinBytes(std::string_view piece, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  void JoinCharacters(std::string_view piece, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  void ReadCharacters(std::string_view piece, EncodeScratch* scratch) const;
+  void SpellCharacter(std::string_view character, Vector<int32_t>* out) const;
+
+  // Whether merging the bytes of a token yields that token; most do, some none can reach.
+  using Yield = uint8_t;
+  static constexpr Yield kNotTried = 0;
+  static constexpr Yield kItself = 1;
+  static constexpr Yield kOthers = 2;
 
   static constexpr size_t kMaxEnds = 16;
   Memory* memory_;
+  const TokenizerKind* kind_ = nullptr;
   Vocabulary vocabulary_;
   SpecialTokens specials_;
-  MergeTable merges_;
+  MergeTable merges_;       // where pairs are ranked
+  Vector<uint32_t> ranks_;  // where tokens are: of each, lower is better
   Splitter splitter_;
-  const SplitRule* rule_ = nullptr;
+  const SplitRule* rule_ = nullptr;            // byte-level vocabularies only
+  BytePairs pairs_;                            // others
+  mutable Vector<std::atomic<Yield>> yields_;  // of each token
   int32_t byte_ids_[256] = {};
+  int32_t ascii_ids_[128] = {};
   int32_t bos_ = -1;
   int32_t eos_ = -1;
+  int32_t unknown_ = -1;
   bool adds_bos_ = false;
+  bool adds_space_ = false;
+  bool nfc_ = false;
+  bool whole_pieces_ = false;
   int32_t ends_[kMaxEnds] = {};
   size_t end_count_ = 0;
 };
 
-inline Status Tokenizer::FromMetadata(const Metadata& metadata, Memory* memory,
-                                      Owned<Tokenizer>* out, bool jit) {
-  TokenizerSource source;
-  JUNTO_TRY(metadata.GetString("tokenizer.ggml.model", &source.model));
-  if (source.model != "gpt2") return Create(source, memory, out, jit);
-  const auto id = [&metadata](const char* key, int32_t* value) {
-    uint32_t found = UINT32_MAX;
-    JUNTO_TRY(metadata.GetU32Or(key, UINT32_MAX, &found));
-    // Out of every vocabulary, yet not "none": Create then names it.
-    *value = found == UINT32_MAX ? -1 : static_cast<int32_t>(std::min<uint32_t>(found, INT32_MAX));
-    return Status();
-  };
-  JUNTO_TRY(metadata.GetStringOr("tokenizer.ggml.pre", "default", &source.pre));
-  JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.tokens", &source.tokens));
-  JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.merges", &source.merges));
-  if (metadata.Find("tokenizer.ggml.token_type") != nullptr) {
-    JUNTO_TRY(metadata.GetI32s("tokenizer.ggml.token_type", &source.types));
-  }
-  JUNTO_TRY(id("tokenizer.ggml.bos_token_id", &source.bos));
-  JUNTO_TRY(id("tokenizer.ggml.eos_token_id", &source.eos));
-  JUNTO_TRY(id("tokenizer.ggml.eot_token_id", &source.more_ends[0]));
-  JUNTO_TRY(id("tokenizer.ggml.eom_token_id", &source.more_ends[1]));
-  if (metadata.Find("tokenizer.ggml.add_bos_token") != nullptr) {
-    bool adds_bos = false;
-    JUNTO_TRY(metadata.GetBool("tokenizer.ggml.add_bos_token", &adds_bos));
-    source.adds_bos = adds_bos ? 1 : 0;
-  }
-  return Create(source, memory, out, jit);
-}
-
 inline Status Tokenizer::Create(const TokenizerSource& source, Memory* memory,
-                                Owned<Tokenizer>* out, bool jit) {
+                                Owned<Tokenizer>* out) {
+  const auto unsupported = [](const char* key, std::string_view value) {
+    return Status::Make(Code::kUnsupported, "tokenizer.ggml.%s: '%.*s' is not supported", key,
+                        static_cast<int>(Utf8Prefix(value, 64).size()), value.data());
+  };
   Owned<Tokenizer> fresh = New<Tokenizer>(memory, Tag::kTokenizer, memory);
   if (source.model != "no_vocab") {
-    if (source.model != "gpt2") {
-      return Status::Make(Code::kUnsupported, "tokenizer.ggml.model: '%.*s' is not supported",
-                          static_cast<int>(Utf8Prefix(source.model, 64).size()),
-                          source.model.data());
+    fresh->kind_ = FindTokenizerKind(source.model);
+    if (fresh->kind_ == nullptr) return unsupported("model", source.model);
+    if (fresh->kind_->spelling == Spelling::kByteAlphabet) {
+      const bool known = !source.pattern.empty() || FindSplitRule(source.pre) != nullptr;
+      if (!known) return unsupported("pre", source.pre);
+      JUNTO_TRY(fresh->SetSplit(source));
     }
-    fresh->rule_ = FindSplitRule(source.pre);
-    if (fresh->rule_ == nullptr) {
-      return Status::Make(Code::kUnsupported, "tokenizer.ggml.pre: '%.*s' is not supported",
-                          static_cast<int>(Utf8Prefix(source.pre, 64).size()), source.pre.data());
-    }
-    JUNTO_TRY(Splitter::Create(fresh->rule_->pattern, jit, memory, &fresh->splitter_));
-    JUNTO_TRY(fresh->vocabulary_.Fill(source.tokens, source.types));
-    JUNTO_TRY(fresh->specials_.Fill(fresh->vocabulary_));
-    JUNTO_TRY(fresh->FillMerges(source.merges));
+    JUNTO_TRY(fresh->FillVocabulary(source));
+    JUNTO_TRY(fresh->FillBytes());
+    JUNTO_TRY(fresh->kind_->scored ? fresh->FillRanks(source.scores)
+                                   : fresh->FillMerges(source.merges));
     JUNTO_TRY(fresh->SetEnds(source));
-    fresh->adds_bos_ = source.adds_bos < 0 ? fresh->rule_->begins_with_bos : source.adds_bos != 0;
+    fresh->SetHabits(source);
   }
   *out = std::move(fresh);
   return Status();
 }
 
-inline Status Tokenizer::FillMerges(Span<const std::string_view> merges) {
-  static constexpr size_t kMaxMerges = size_t{1} << 26;
+// A pattern that is a known one is read as its rule.
+inline Status Tokenizer::SetSplit(const TokenizerSource& source) {
+  rule_ = source.pattern.empty() ? FindSplitRule(source.pre) : FindSplitPattern(source.pattern);
+  if (rule_ == nullptr) return Splitter::Create(source.pattern, memory_, &splitter_);
+  splitter_ = Splitter::Of(rule_->shape);
+  return Status();
+}
+
+// What the file says goes before what is usual, but not before what must be.
+inline void Tokenizer::SetHabits(const TokenizerSource& source) {
+  const auto choose = [](int8_t said, bool usual) { return said < 0 ? usual : said != 0; };
+  const bool split = rule_ != nullptr;
+  adds_bos_ = kind_->needs_bos ||
+              choose(source.adds_bos, split ? rule_->begins_with_bos : kind_->begins_with_bos);
+  adds_space_ = choose(source.adds_space, kind_->adds_space);
+  nfc_ = choose(source.nfc, split && rule_->nfc);
+  whole_pieces_ = choose(source.whole_pieces, split && rule_->whole_pieces);
+}
+
+inline Status Tokenizer::FillVocabulary(const TokenizerSource& source) {
+  Vector<int32_t> types({memory_, Tag::kTokenizer});
+  if (!kind_->known.empty() && (source.types.empty() ||  // else Fill refuses
+                                source.types.size() == source.tokens.size())) {
+    types.assign(source.types.begin(), source.types.end());
+    types.resize(source.tokens.size(), static_cast<int32_t>(TokenType::kNormal));
+    for (size_t i = 0; i < types.size(); ++i) {
+      if (source.tokens[i].substr(0, 1) != "<") continue;
+      for (const KnownToken& known : kind_->known) {
+        if (known.text == source.tokens[i]) types[i] = static_cast<int32_t>(known.type);
+      }
+    }
+  } else {
+    types.assign(source.types.begin(), source.types.end());
+  }
+  JUNTO_TRY(vocabulary_.Fill(kind_->spelling, source.tokens, types));
+  yields_ = Vector<std::atomic<Yield>>(vocabulary_.size(), {memory_, Tag::kTokenizer});
+  return specials_.Fill(vocabulary_);
+}
+
+// Which tokens single bytes and characters are, and which bytes tokens have side by side.
+inline Status Tokenizer::FillBytes() {
+  const bool pieces = kind_->spelling == Spelling::kSentencePiece;
   for (uint32_t byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
-    byte_ids_[byte] = vocabulary_.Find({&c, 1});
+    const int32_t id = vocabulary_.Find({&c, 1});
+    byte_ids_[byte] = pieces ? -1 : id;
+    if (byte < 128) ascii_ids_[byte] = id;
   }
+  if (!pieces) return Status();
+  for (size_t i = 0; i < vocabulary_.size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const std::string_view piece = vocabulary_.Piece(id);
+    if (vocabulary_.Type(id) == TokenType::kNormal) pairs_.Add(piece);
+    if (vocabulary_.Type(id) == TokenType::kByte) byte_ids_[static_cast<uint8_t>(piece[0])] = id;
+  }
+  return Status();
+}
+
+inline Status Tokenizer::FillMerges(Span<const std::string_view> merges) {
+  static constexpr size_t kMaxMerges = size_t{1} << 26;
   if (merges.size() > kMaxMerges) {
     return Status::Make(Code::kFormat, "tokenizer.ggml.merges: %zu merges found, at most %zu read",
                         merges.size(), kMaxMerges);
   }
   merges_.Reserve(merges.size());
-  Vector<char> bytes({memory_, Tag::kTokenizer});
-  for (size_t i = 0; i < merges.size(); ++i) {
-    JUNTO_TRY(AddMerge(merges[i], static_cast<uint32_t>(i), &bytes));
+  Joined joined = {String({memory_, Tag::kTokenizer}), String({memory_, Tag::kTokenizer}), -1};
+  static constexpr size_t kAhead = 16;  // merges that are read before one is kept
+  PairMerge pairs[kAhead];
+  const auto failure = [&merges](size_t rank, const char* fact) {
+    return Status::Make(Code::kFormat, "tokenizer.ggml.merges: merge %zu '%.*s' %s", rank,
+                        static_cast<int>(Utf8Prefix(merges[rank], 64).size()), merges[rank].data(),
+                        fact);
+  };
+  for (size_t i = 0; i < merges.size() + kAhead; ++i) {
+    PairMerge* pair = &pairs[i % kAhead];
+    if (i >= kAhead && i - kAhead < merges.size()) {
+      const char* wrong = KeepMerge(*pair, static_cast<uint32_t>(i - kAhead));
+      if (wrong != nullptr) return failure(i - kAhead, wrong);
+    }
+    if (i >= merges.size()) continue;
+    const char* wrong = ReadMerge(merges[i], &joined, pair);
+    if (wrong != nullptr) return failure(i, wrong);
+    merges_.Prefetch(pair->left, pair->right);
   }
   return Status();
 }
 
-inline Status Tokenizer::AddMerge(std::string_view spelled, uint32_t rank, Vector<char>* bytes) {
-  const auto failure = [spelled, rank](const char* fact) {
-    return Status::Make(Code::kFormat, "tokenizer.ggml.merges: merge %u '%.*s' %s", rank,
-                        static_cast<int>(Utf8Prefix(spelled, 64).size()), spelled.data(), fact);
-  };
-  const size_t space = spelled.find(' ');
-  if (space == std::string_view::npos) return failure("is not two pieces with a space between");
-  bytes->clear();
-  const bool left_ok = kByteAlphabet.Decode(spelled.substr(0, space), bytes);
-  const size_t left_bytes = bytes->size();
-  if (!left_ok || !kByteAlphabet.Decode(spelled.substr(space + 1), bytes)) {
-    return failure("is not spelled in the byte alphabet");
+inline bool Tokenizer::AppendPart(std::string_view spelled, String* bytes) const {
+  if (kind_->spelling == Spelling::kByteAlphabet) return kByteAlphabet.Decode(spelled, bytes);
+  AppendWithSpaces(spelled, bytes);
+  return true;
+}
+
+// What is wrong with the text of a merge, or null. An id of -1 is for one that never happens.
+inline const char* Tokenizer::ReadMerge(std::string_view spelled, Joined* joined,
+                                        PairMerge* out) const {
+  const size_t space = spelled.find(' ', 1);  // the first piece may be one itself
+  if (space == std::string_view::npos) return "is not two pieces with a space between";
+  joined->bytes.clear();
+  const bool left_ok = AppendPart(spelled.substr(0, space), &joined->bytes);
+  const size_t left_bytes = joined->bytes.size();
+  if (!left_ok || !AppendPart(spelled.substr(space + 1), &joined->bytes)) {
+    return "is not spelled in the byte alphabet";
   }
-  const std::string_view joined(bytes->data(), bytes->size());
-  const int32_t left = vocabulary_.Find(joined.substr(0, left_bytes));
-  const int32_t right = vocabulary_.Find(joined.substr(left_bytes));
-  const int32_t id = vocabulary_.Find(joined);
-  if (left < 0 || right < 0 || id < 0) return failure("names a piece that is no token");
-  if (!merges_.Insert(left, right, {rank, id})) return failure("repeats an earlier one");
+  if (joined->bytes != joined->before) joined->id = vocabulary_.Find(joined->bytes);
+  joined->bytes.swap(joined->before);
+  const std::string_view bytes(joined->before);
+  *out = {vocabulary_.Find(bytes.substr(0, left_bytes)), vocabulary_.Find(bytes.substr(left_bytes)),
+          joined->id};
+  if (out->left >= 0 && out->right >= 0 && out->id >= 0) return nullptr;
+  const auto special = [&](int32_t id, std::string_view part) {
+    return id < 0 && specials_.Find(part) >= 0;
+  };
+  // Special tokens are cut out before anything is merged.
+  if (special(out->id, bytes) || special(out->left, bytes.substr(0, left_bytes)) ||
+      special(out->right, bytes.substr(left_bytes))) {
+    out->id = -1;
+    return nullptr;
+  }
+  return "names a piece that is no token";
+}
+
+inline const char* Tokenizer::KeepMerge(const PairMerge& pair, uint32_t rank) {
+  if (pair.id < 0) return nullptr;
+  switch (merges_.Insert(pair.left, pair.right, {rank, pair.id})) {
+    case MergeTable::Outcome::kNew:
+      return nullptr;
+    case MergeTable::Outcome::kRepeated:
+      return "repeats an earlier one";
+    case MergeTable::Outcome::kCrowded:
+      break;
+  }
+  return "comes after too many that hash alike";
+}
+
+// Floats in descending order as integers in ascending order.
+inline Status Tokenizer::FillRanks(Span<const float> scores) {
+  if (scores.size() != vocabulary_.size()) {
+    return Status::Make(Code::kFormat, "tokenizer.ggml.scores: %zu scores expected, %zu found",
+                        vocabulary_.size(), scores.size());
+  }
+  ranks_.reserve(scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if (!std::isfinite(scores[i])) {
+      return Status::Make(Code::kFormat, "tokenizer.ggml.scores: the score of token %zu is %g", i,
+                          static_cast<double>(scores[i]));
+    }
+    const float score = scores[i] + 0.0f;  // -0 is 0
+    uint32_t bits = 0;
+    std::memcpy(&bits, &score, sizeof(bits));
+    ranks_.push_back((bits >> 31) != 0 ? bits : ~bits & 0x7FFFFFFF);
+  }
   return Status();
 }
 
@@ -242,18 +401,21 @@ inline void Tokenizer::AddEnd(int32_t id) {
 inline Status Tokenizer::SetEnds(const TokenizerSource& source) {
   JUNTO_TRY(CheckId("bos_token_id", source.bos));
   JUNTO_TRY(CheckId("eos_token_id", source.eos));
+  JUNTO_TRY(CheckId("unknown_token_id", source.unknown));
   JUNTO_TRY(CheckId("eot_token_id", source.more_ends[0]));
   JUNTO_TRY(CheckId("eom_token_id", source.more_ends[1]));
   bos_ = source.bos;
   eos_ = source.eos;
+  unknown_ = source.unknown;
   // In Harmony markup <|end|> only separates the reasoning from the answer, whatever a file says.
-  const bool harmony = FindControl("<|return|>") >= 0 && FindControl("<|call|>") >= 0;
-  const int32_t separator = harmony ? FindControl("<|end|>") : -1;
+  const bool harmony = FindMarkup("<|return|>") >= 0 && FindMarkup("<|call|>") >= 0;
+  const int32_t separator = harmony ? FindMarkup("<|end|>") : -1;
   for (const int32_t id : {source.eos, source.more_ends[0], source.more_ends[1]}) {
     if (id != separator) AddEnd(id);
   }
-  for (const char* name : {"<|return|>", "<|call|>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>"}) {
-    AddEnd(FindControl(name));
+  for (const char* name : {"<|return|>", "<|call|>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>",
+                           "<eos>", "<end_of_turn>", "<turn|>", "<|tool_response>"}) {
+    AddEnd(FindMarkup(name));
   }
   return Status();
 }
@@ -274,9 +436,29 @@ inline Status Tokenizer::Encode(std::string_view text, Span<const Segment> segme
     Vector<int32_t>* ids;
     size_t keep;
   } appended = {out, out->size()};
+  if (kind_->spelling == Spelling::kSentencePiece &&
+      text.find(kSpaceMark) != std::string_view::npos) {
+    WriteSpaces(text, segments, scratch);
+    text = scratch->text;
+    segments = scratch->segments;
+  }
   JUNTO_TRY(EncodeSegments(text, segments, add_bos, scratch, out));
   appended.keep = out->size();
   return Status();
+}
+
+// A space mark is a space to these vocabularies, whoever wrote it.
+inline void Tokenizer::WriteSpaces(std::string_view text, Span<const Segment> segments,
+                                   EncodeScratch* scratch) {
+  scratch->text.clear();
+  scratch->segments.clear();
+  size_t begin = 0;
+  for (const Segment& segment : segments) {
+    AppendWithSpaces(text.substr(begin, segment.end - begin), &scratch->text);
+    scratch->segments.push_back({scratch->text.size(), segment.trusted});
+    begin = segment.end;
+  }
+  AppendWithSpaces(text.substr(begin), &scratch->text);
 }
 
 inline Status Tokenizer::EncodeSegments(std::string_view text, Span<const Segment> segments,
@@ -287,14 +469,17 @@ inline Status Tokenizer::EncodeSegments(std::string_view text, Span<const Segmen
   size_t plain = 0;  // where the text since the last special token begins
   size_t segment = 0;
   for (size_t at = 0; at < text.size();) {
+    if (!specials_.MayStart(text[at])) {
+      ++at;
+      continue;
+    }
     while (segment < segments.size() && segments[segment].end <= at) ++segment;
     const bool trusted = segment < segments.size() && segments[segment].trusted;
     const size_t trusted_bytes = trusted ? segments[segment].end - at : 0;
     const auto accept = [this, trusted_bytes](int32_t id) {
-      return !IsControl(id) || Piece(id).size() <= trusted_bytes;
+      return Piece(id).size() <= trusted_bytes || !IsMarkup(id);
     };
-    const bool may_start = specials_.MayStart(text[at]);
-    const int32_t id = may_start ? specials_.LongestAt(text.substr(at), accept) : -1;
+    const int32_t id = specials_.LongestAt(text.substr(at), accept);
     if (id < 0) {
       ++at;
       continue;
@@ -307,15 +492,36 @@ inline Status Tokenizer::EncodeSegments(std::string_view text, Span<const Segmen
   return EncodeText(text.substr(plain), scratch, out);
 }
 
-// Text without special tokens. What is not UTF-8 is cut out, and each stretch of it is one piece.
+// Text between special tokens.
 inline Status Tokenizer::EncodeText(std::string_view text, EncodeScratch* scratch,
                                     Vector<int32_t>* out) const {
-  const auto piece = [&](std::string_view bytes) { return EncodePiece(bytes, scratch, out); };
+  if (kind_->spelling == Spelling::kByteAlphabet) return EncodeSplit(text, scratch, out);
+  if (text.empty()) return Status();
+  if (adds_space_) {
+    scratch->piece.assign(1, ' ');
+    scratch->piece.append(text);
+    text = scratch->piece;
+  }
+  while (!text.empty()) {
+    const size_t bytes = pairs_.Prefix(text);
+    EncodePiece(text.substr(0, bytes), scratch, out);
+    text.remove_prefix(bytes);
+  }
+  return Status();
+}
+
+// What is not UTF-8 is cut out, and each stretch of it is one piece.
+inline Status Tokenizer::EncodeSplit(std::string_view text, EncodeScratch* scratch,
+                                     Vector<int32_t>* out) const {
+  const auto piece = [&](std::string_view bytes) {
+    EncodePiece(bytes, scratch, out);
+    return Status();
+  };
   while (!text.empty()) {
     const std::string_view whole = text.substr(0, WholePrefix(text));
     text.remove_prefix(whole.size());
-    JUNTO_TRY(splitter_.Split(rule_->nfc ? scratch->nfc.Normalise(whole) : whole, &scratch->split,
-                              piece));
+    JUNTO_TRY(
+        splitter_.Split(nfc_ ? scratch->nfc.Normalise(whole) : whole, &scratch->split, piece));
     size_t broken = 0;
     while (broken < text.size() && CodePointLength(text.substr(broken)) == 0) ++broken;
     if (broken != 0) JUNTO_TRY(piece(text.substr(0, broken)));
@@ -324,20 +530,89 @@ inline Status Tokenizer::EncodeText(std::string_view text, EncodeScratch* scratc
   return Status();
 }
 
-inline Status Tokenizer::EncodePiece(std::string_view piece, EncodeScratch* scratch,
-                                     Vector<int32_t>* out) const {
-  const int32_t whole = rule_->whole_pieces ? vocabulary_.Find(piece) : -1;
-  if (whole >= 0) {
+// A piece is mostly one token, which merging its bytes would yield: that is tried once for each.
+inline void Tokenizer::EncodePiece(std::string_view piece, EncodeScratch* scratch,
+                                   Vector<int32_t>* out) const {
+  const int32_t whole = vocabulary_.Find(piece);
+  std::atomic<Yield>* yield = whole < 0 ? nullptr : &yields_[static_cast<size_t>(whole)];
+  Yield known = yield == nullptr ? kOthers : yield->load(std::memory_order_relaxed);
+  if (yield != nullptr && whole_pieces_) known = kItself;
+  if (known == kItself) {
     out->push_back(whole);
-    return Status();
+    return;
   }
+  const size_t first = out->size();
+  if (kind_->spelling == Spelling::kByteAlphabet) {
+    JoinBytes(piece, scratch, out);
+  } else {
+    JoinCharacters(piece, scratch, out);
+  }
+  if (known != kNotTried) return;
+  const bool itself = out->size() == first + 1 && out->back() == whole;
+  yield->store(itself ? kItself : kOthers, std::memory_order_relaxed);
+}
+
+inline void Tokenizer::JoinBytes(std::string_view piece, EncodeScratch* scratch,
+                                 Vector<int32_t>* out) const {
   const size_t first = out->size();
   for (const char c : piece) {
     const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
     if (id >= 0) out->push_back(id);
   }
-  scratch->merger.Join(merges_, first, out);
-  return Status();
+  const auto find = [this](const auto& pair) { return merges_.Find(pair.left, pair.right); };
+  scratch->merger.Join(find, first, out);
+}
+
+inline void Tokenizer::JoinCharacters(std::string_view piece, EncodeScratch* scratch,
+                                      Vector<int32_t>* out) const {
+  ReadCharacters(piece, scratch);
+  const uint32_t* offsets = scratch->offsets.data();
+  const auto by_pair = [this](const auto& pair) { return merges_.Find(pair.left, pair.right); };
+  const auto by_token = [&](const auto& pair) -> Merge {
+    const uint32_t begin = offsets[pair.begin];
+    const int32_t id = vocabulary_.Find(piece.substr(begin, offsets[pair.end] - begin));
+    return id < 0 ? Merge() : Merge{ranks_[static_cast<size_t>(id)], id};
+  };
+  if (kind_->scored) {
+    scratch->merger.Join(by_token, 0, &scratch->symbols);
+  } else {
+    scratch->merger.Join(by_pair, 0, &scratch->symbols);
+  }
+  for (const int32_t symbol : scratch->symbols) {
+    if (symbol >= 0) {
+      out->push_back(symbol);
+    } else {
+      SpellCharacter(piece.substr(static_cast<size_t>(~symbol)), out);
+    }
+  }
+}
+
+// A character that is no token becomes the complement of its offset.
+inline void Tokenizer::ReadCharacters(std::string_view piece, EncodeScratch* scratch) const {
+  scratch->symbols.clear();
+  scratch->offsets.clear();
+  for (size_t at = 0; at < piece.size();) {
+    const size_t bytes = std::max<size_t>(1, CodePointLength(piece.substr(at)));
+    const auto lead = static_cast<uint8_t>(piece[at]);
+    const int32_t id = lead < 128 ? ascii_ids_[lead] : vocabulary_.Find(piece.substr(at, bytes));
+    scratch->symbols.push_back(id < 0 ? ~static_cast<int32_t>(at) : id);
+    scratch->offsets.push_back(static_cast<uint32_t>(at));
+    at += bytes;
+  }
+  scratch->offsets.push_back(static_cast<uint32_t>(piece.size()));
+}
+
+// The tokens of the bytes of the first character; of what has none, one unknown token for all that
+// stand side by side.
+inline void Tokenizer::SpellCharacter(std::string_view text, Vector<int32_t>* out) const {
+  for (const char c : text.substr(0, std::max<size_t>(1, CodePointLength(text)))) {
+    const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
+    if (id >= 0) {
+      out->push_back(id);
+    } else if (unknown_ >= 0 && (out->empty() || out->back() != unknown_)) {
+      out->push_back(unknown_);
+    }
+  }
 }
 
 }  // namespace junto

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "junto/base/utf8.h"
@@ -46,6 +47,12 @@ inline Utf8Head ReadUtf8(std::string_view text) {
 inline size_t WholePrefix(std::string_view text) {
   size_t size = 0;
   while (size < text.size()) {
+    uint64_t eight = 0x80;
+    if (text.size() - size >= sizeof(eight)) std::memcpy(&eight, text.data() + size, sizeof(eight));
+    if ((eight & 0x8080808080808080u) == 0) {  // ASCII, as most text is
+      size += sizeof(eight);
+      continue;
+    }
     const size_t length = CodePointLength(text.substr(size));
     if (length == 0) break;
     size += length;

@@ -2,6 +2,7 @@
 #ifndef JUNTO_TEXT_VOCABULARY_H_
 #define JUNTO_TEXT_VOCABULARY_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -9,7 +10,10 @@
 #include "junto/base/memory.h"
 #include "junto/base/span.h"
 #include "junto/base/status.h"
+#include "junto/base/utf8.h"
 #include "junto/text/byte_alphabet.h"
+#include "junto/text/probe_table.h"
+#include "junto/text/sentencepiece.h"
 
 namespace junto {
 
@@ -23,6 +27,12 @@ enum class TokenType : uint8_t {
   kByte = 6,
 };
 
+// How a file writes the bytes of its normal tokens.
+enum class Spelling {
+  kByteAlphabet,   // one printable character for each; as they are where they leave the alphabet
+  kSentencePiece,  // as they are, with U+2581 for a space; byte tokens as "<0x41>"
+};
+
 // Immutable once filled, so any number of threads may use it.
 class Vocabulary {
  public:
@@ -32,12 +42,12 @@ class Vocabulary {
       : bytes_({memory, Tag::kTokenizer}),
         ends_({memory, Tag::kTokenizer}),
         types_({memory, Tag::kTokenizer}),
-        index_({memory, Tag::kTokenizer}) {}
+        index_(memory) {}
 
   // `tokens` as tokenizer.ggml.tokens spells them; `types` is as long, or empty when all are
-  // normal. Normal tokens are spelled in the byte alphabet, or as they are where they leave it; the
-  // others are spelled as they are. E_FORMAT names the key and the number. Throws OutOfMemory.
-  Status Fill(Span<const std::string_view> tokens, Span<const int32_t> types);
+  // normal. Control tokens, and in byte alphabet all that are not normal, are spelled as they are.
+  // E_FORMAT names the key and the number. Throws OutOfMemory.
+  Status Fill(Spelling spelling, Span<const std::string_view> tokens, Span<const int32_t> types);
 
   size_t size() const { return ends_.size(); }
   bool Contains(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < size(); }
@@ -54,7 +64,11 @@ class Vocabulary {
   size_t max_piece_bytes() const { return max_piece_bytes_; }
 
   // The normal token with exactly these bytes, or -1.
-  int32_t Find(std::string_view bytes) const { return index_.empty() ? -1 : index_[Probe(bytes)]; }
+  int32_t Find(std::string_view bytes) const {
+    const BytesKey key(bytes);
+    const Slot* slot = index_.Find(key.Hash(), [&](const Slot& s) { return Holds(s, key, bytes); });
+    return slot == nullptr ? -1 : slot->id;
+  }
 
   // The first token of this type with exactly these bytes, or -1. Linear: for look-ups at load.
   int32_t FindTyped(std::string_view bytes, TokenType type) const {
@@ -67,33 +81,29 @@ class Vocabulary {
   }
 
  private:
-  Status Append(std::string_view spelled, TokenType type);
-  Status IndexNormal();
+  struct Slot {
+    uint64_t word = 0;  // of a BytesKey, as the next
+    uint32_t size = 0;
+    int32_t id = -1;
+    bool used() const { return id >= 0; }
+  };
 
-  // The slot that holds the normal token `bytes`, else the empty one (-1) where it belongs.
-  size_t Probe(std::string_view bytes) const {
-    const size_t mask = index_.size() - 1;
-    size_t i = Hash(bytes) & mask;
-    while (index_[i] >= 0 && Piece(index_[i]) != bytes) i = (i + 1) & mask;
-    return i;
-  }
-  static size_t Hash(std::string_view bytes) {
-    uint64_t hash = bytes.size();
-    for (const char c : bytes) {
-      hash = (hash ^ static_cast<uint8_t>(c)) * 0x9E3779B97F4A7C15u;
-      hash ^= hash >> 32;
-    }
-    return static_cast<size_t>(hash);
+  Status Append(Spelling spelling, std::string_view spelled, TokenType type);
+  Status IndexNormal(Spelling spelling);
+  bool Holds(const Slot& slot, const BytesKey& key, std::string_view bytes) const {
+    return slot.word == key.word && slot.size == key.size &&
+           (key.size <= BytesKey::kShort || Piece(slot.id) == bytes);
   }
 
   Vector<char> bytes_;  // of all tokens, one after the other
   Vector<uint32_t> ends_;
   Vector<TokenType> types_;
-  Vector<int32_t> index_;  // open addressing, at most half full
+  ProbeTable<Slot> index_;  // of normal tokens, by their bytes
   size_t max_piece_bytes_ = 0;
 };
 
-inline Status Vocabulary::Fill(Span<const std::string_view> tokens, Span<const int32_t> types) {
+inline Status Vocabulary::Fill(Spelling spelling, Span<const std::string_view> tokens,
+                               Span<const int32_t> types) {
   if (tokens.empty() || tokens.size() > kMaxTokens) {
     return Status::Make(Code::kFormat, "tokenizer.ggml.tokens: 1 to %zu tokens expected, %zu found",
                         kMaxTokens, tokens.size());
@@ -118,36 +128,52 @@ inline Status Vocabulary::Fill(Span<const std::string_view> tokens, Span<const i
                           "tokenizer.ggml.token_type: type 1 to 6 expected for token %zu, %d found",
                           i, static_cast<int>(type));
     }
-    JUNTO_TRY(Append(tokens[i], static_cast<TokenType>(type)));
+    JUNTO_TRY(Append(spelling, tokens[i], static_cast<TokenType>(type)));
   }
-  return IndexNormal();
+  return IndexNormal(spelling);
 }
 
-inline Status Vocabulary::Append(std::string_view spelled, TokenType type) {
+inline Status Vocabulary::Append(Spelling spelling, std::string_view spelled, TokenType type) {
   const size_t begin = bytes_.size();
-  if (type != TokenType::kNormal || !kByteAlphabet.Decode(spelled, &bytes_)) {
+  const bool pieces = spelling == Spelling::kSentencePiece;
+  if (pieces && type == TokenType::kByte) {
+    const int byte = SpelledByte(spelled);
+    if (byte < 0) {
+      return Status::Make(
+          Code::kFormat, "tokenizer.ggml.tokens: byte token %zu is '%.*s', not <0x00> to <0xFF>",
+          ends_.size(), static_cast<int>(Utf8Prefix(spelled, 64).size()), spelled.data());
+    }
+    bytes_.push_back(static_cast<char>(byte));
+  } else if (pieces && type != TokenType::kControl) {
+    AppendWithSpaces(spelled, &bytes_);
+  } else if (type != TokenType::kNormal || !kByteAlphabet.Decode(spelled, &bytes_)) {
     bytes_.insert(bytes_.end(), spelled.begin(), spelled.end());
   }
   ends_.push_back(static_cast<uint32_t>(bytes_.size()));
   types_.push_back(type);
-  max_piece_bytes_ =
-      bytes_.size() - begin > max_piece_bytes_ ? bytes_.size() - begin : max_piece_bytes_;
+  max_piece_bytes_ = std::max(max_piece_bytes_, bytes_.size() - begin);
   return Status();
 }
 
-inline Status Vocabulary::IndexNormal() {
-  size_t capacity = 2;
-  while (capacity < size() * 2) capacity *= 2;
-  index_.assign(capacity, -1);
+inline Status Vocabulary::IndexNormal(Spelling spelling) {
+  index_.Reserve(size());
   for (size_t i = 0; i < size(); ++i) {
     const auto id = static_cast<int32_t>(i);
-    if (types_[i] != TokenType::kNormal || Piece(id).empty()) continue;
-    int32_t* slot = &index_[Probe(Piece(id))];
-    if (*slot >= 0) {
-      return Status::Make(Code::kFormat, "tokenizer.ggml.tokens: token %zu repeats token %d", i,
-                          static_cast<int>(*slot));
+    const std::string_view piece = Piece(id);
+    if (types_[i] != TokenType::kNormal || piece.empty()) continue;
+    const BytesKey key(piece);
+    Slot* slot = index_.Place(key.Hash(), [&](const Slot& s) { return Holds(s, key, piece); });
+    if (slot == nullptr) {
+      return Status::Make(Code::kFormat,
+                          "tokenizer.ggml.tokens: token %zu: more than %zu tokens hash alike", i,
+                          ProbeTable<Slot>::kReach);
     }
-    *slot = id;
+    if (slot->used() && spelling == Spelling::kSentencePiece) continue;  // "\u2581" beside " "
+    if (slot->used()) {
+      return Status::Make(Code::kFormat, "tokenizer.ggml.tokens: token %zu repeats token %d", i,
+                          static_cast<int>(slot->id));
+    }
+    *slot = {key.word, key.size, id};
   }
   return Status();
 }

@@ -1,0 +1,178 @@
+// SentencePieceModel: the vocabulary of a file tokenizer.model, as SentencePiece writes it.
+#ifndef JUNTO_TEXT_SENTENCEPIECE_MODEL_H_
+#define JUNTO_TEXT_SENTENCEPIECE_MODEL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "junto/base/memory.h"
+#include "junto/base/status.h"
+#include "junto/text/tokenizer_source.h"
+
+namespace junto {
+
+// A message of protocol buffers: fields one after the other, each with a number and a type.
+class ProtoReader {
+ public:
+  struct Field {
+    uint32_t number = 0;
+    uint64_t value = 0;      // of integers, and the bits of floats
+    std::string_view bytes;  // of strings and messages
+  };
+
+  explicit ProtoReader(std::string_view message) : message_(message) {}
+
+  bool empty() const { return at_ == message_.size(); }
+
+  // E_FORMAT names the byte.
+  Status Next(Field* out) {
+    Field field;
+    uint64_t tag = 0;
+    JUNTO_TRY(Varint(&tag));
+    field.number = static_cast<uint32_t>(tag >> 3);
+    const uint32_t type = tag & 7;
+    if (type == 0) {
+      JUNTO_TRY(Varint(&field.value));
+    } else if (type == 1 || type == 5) {
+      JUNTO_TRY(Fixed(type == 1 ? 8 : 4, &field.value));
+    } else if (type == 2) {
+      uint64_t size = 0;
+      JUNTO_TRY(Varint(&size));
+      if (size > message_.size() - at_) return Error("a field inside the message");
+      field.bytes = message_.substr(at_, static_cast<size_t>(size));
+      at_ += static_cast<size_t>(size);
+    } else {
+      return Error("a type that is known");
+    }
+    *out = field;
+    return Status();
+  }
+
+ private:
+  Status Varint(uint64_t* out) {
+    *out = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      if (empty()) return Error("a byte");
+      const auto byte = static_cast<uint8_t>(message_[at_++]);
+      *out |= uint64_t{byte & 0x7Fu} << shift;
+      if (byte < 0x80) return Status();
+    }
+    return Error("the end of a number");
+  }
+  Status Fixed(size_t bytes, uint64_t* out) {
+    if (bytes > message_.size() - at_) return Error("a number");
+    *out = 0;
+    for (size_t i = bytes; i > 0; --i) {
+      *out = *out << 8 | static_cast<uint8_t>(message_[at_ + i - 1]);
+    }
+    at_ += bytes;
+    return Status();
+  }
+  Status Error(const char* expected) const {
+    return Status::Make(Code::kFormat, "tokenizer.model: byte %zu of %zu of a message: %s expected",
+                        at_, message_.size(), expected);
+  }
+
+  std::string_view message_;
+  size_t at_ = 0;
+};
+
+// Models of byte pair encoding that take text as it is. What is read points into the file's bytes
+// and into this object.
+class SentencePieceModel {
+ public:
+  explicit SentencePieceModel(Memory* memory)
+      : tokens_({memory, Tag::kLoadTemp}),
+        types_({memory, Tag::kLoadTemp}),
+        scores_({memory, Tag::kLoadTemp}) {}
+
+  // E_FORMAT, or E_UNSUPPORTED with what the model would need. Throws OutOfMemory.
+  Status Read(std::string_view file, TokenizerSource* out) {
+    TokenizerSource source;
+    source.model = "llama";
+    source.adds_space = 1;
+    source.unknown = 0;  // what the format takes for granted
+    source.bos = 1;
+    source.eos = 2;
+    ProtoReader reader(file);
+    while (!reader.empty()) {
+      ProtoReader::Field field;
+      JUNTO_TRY(reader.Next(&field));
+      if (field.number == 1) JUNTO_TRY(ReadPiece(field.bytes));
+      if (field.number == 2) JUNTO_TRY(ReadTrainer(field.bytes, &source));
+      if (field.number == 3) JUNTO_TRY(ReadNormaliser(field.bytes, &source));
+    }
+    source.tokens = tokens_;
+    source.types = types_;
+    source.scores = scores_;
+    *out = source;
+    return Status();
+  }
+
+ private:
+  Status ReadPiece(std::string_view message) {
+    std::string_view text;
+    int32_t type = 1;
+    float score = 0;
+    ProtoReader reader(message);
+    while (!reader.empty()) {
+      ProtoReader::Field field;
+      JUNTO_TRY(reader.Next(&field));
+      if (field.number == 1) text = field.bytes;
+      if (field.number == 2) {
+        const auto bits = static_cast<uint32_t>(field.value);
+        std::memcpy(&score, &bits, sizeof(score));
+      }
+      if (field.number == 3) type = field.value < 100 ? static_cast<int32_t>(field.value) : 100;
+    }
+    tokens_.push_back(text);
+    types_.push_back(type);
+    scores_.push_back(score);
+    return Status();
+  }
+
+  static Status ReadTrainer(std::string_view message, TokenizerSource* source) {
+    uint64_t kind = 1;
+    ProtoReader reader(message);
+    while (!reader.empty()) {
+      ProtoReader::Field field;
+      JUNTO_TRY(reader.Next(&field));
+      const auto id = static_cast<int32_t>(static_cast<uint32_t>(field.value));
+      if (field.number == 3) kind = field.value;
+      if (field.number == 40) source->unknown = id;
+      if (field.number == 41) source->bos = id;
+      if (field.number == 42) source->eos = id;
+    }
+    if (kind == 2) return Status();
+    return Status::Make(Code::kUnsupported,
+                        "tokenizer.model: kind %llu of model, byte pair encoding (2) expected",
+                        static_cast<unsigned long long>(kind));
+  }
+
+  static Status ReadNormaliser(std::string_view message, TokenizerSource* source) {
+    uint64_t squeezes = 1;
+    size_t rules = 0;
+    ProtoReader reader(message);
+    while (!reader.empty()) {
+      ProtoReader::Field field;
+      JUNTO_TRY(reader.Next(&field));
+      if (field.number == 2) rules = field.bytes.size();
+      if (field.number == 3) source->adds_space = field.value != 0 ? 1 : 0;
+      if (field.number == 4) squeezes = field.value;
+    }
+    if (squeezes == 0 && rules == 0) return Status();
+    return Status::Make(Code::kUnsupported,
+                        "tokenizer.model: it rewrites text, by %zu bytes of rules%s", rules,
+                        squeezes != 0 ? " and by removing spaces" : "");
+  }
+
+  Vector<std::string_view> tokens_;
+  Vector<int32_t> types_;
+  Vector<float> scores_;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_TEXT_SENTENCEPIECE_MODEL_H_

@@ -1,0 +1,286 @@
+// TokenizerJson: the vocabulary and the steps of a file tokenizer.json.
+#ifndef JUNTO_TEXT_TOKENIZER_JSON_H_
+#define JUNTO_TEXT_TOKENIZER_JSON_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "junto/base/memory.h"
+#include "junto/base/status.h"
+#include "junto/base/utf8.h"
+#include "junto/text/json_reader.h"
+#include "junto/text/sentencepiece.h"
+#include "junto/text/tokenizer_source.h"
+
+namespace junto {
+
+// Byte pair encoding, over bytes or over characters with bytes to fall back on. What is read points
+// into this object.
+class TokenizerJson {
+ public:
+  explicit TokenizerJson(Memory* memory)
+      : memory_(memory),
+        text_({memory, Tag::kLoadTemp}),
+        tokens_({memory, Tag::kLoadTemp}),
+        types_({memory, Tag::kLoadTemp}),
+        merges_({memory, Tag::kLoadTemp}) {}
+
+  // E_FORMAT, or E_UNSUPPORTED with what the file asks for. Throws OutOfMemory.
+  Status Read(std::string_view json, TokenizerSource* out) {
+    text_.clear();
+    text_.reserve(json.size());  // nothing is longer than it was written, so views stay
+    source_ = TokenizerSource();
+    source_.model = "bpe";
+    source_.nfc = source_.whole_pieces = source_.adds_space = source_.adds_bos = 0;
+    JsonReader reader(json, memory_);
+    JUNTO_TRY(reader.Object([&](std::string_view key) -> Status {
+      if (key == "model") return ReadModel(&reader);
+      if (key == "added_tokens") return ReadAdded(&reader);
+      if (key == "normalizer") return ReadStep(&reader, 0, &TokenizerJson::Normalise);
+      if (key == "pre_tokenizer") return ReadStep(&reader, 0, &TokenizerJson::Split);
+      if (key == "post_processor") return ReadStep(&reader, 0, &TokenizerJson::Finish);
+      return reader.Skip();
+    }));
+    JUNTO_TRY(reader.End());
+    JUNTO_TRY(MarkBytes());
+    source_.bos = bos_.empty() ? -1 : Find(bos_);
+    source_.adds_bos = source_.bos >= 0 ? 1 : 0;
+    source_.unknown = unknown_.empty() ? -1 : Find(unknown_);
+    source_.tokens = tokens_;
+    source_.types = types_;
+    source_.merges = merges_;
+    *out = source_;
+    return Status();
+  }
+
+ private:
+  static constexpr int64_t kMaxId = (1 << 21) - 1;
+
+  // A step of a pipeline: its type and what the types that are known have.
+  struct Step {
+    std::string_view type;
+    std::string_view pattern;    // a string or, if `regex`, a regular expression
+    std::string_view content;    // to replace it, or to prepend
+    std::string_view behaviour;  // of a split
+    std::string_view first;      // special token of a template
+    bool regex = false;
+    bool use_regex = true;
+    bool add_prefix_space = true;
+    bool individual_digits = false;
+    bool invert = false;
+  };
+  using Apply = Status (TokenizerJson::*)(const Step&);
+
+  static Status Unsupported(const char* what, std::string_view name) {
+    return Status::Make(Code::kUnsupported, "tokenizer.json: %s '%.*s' is not supported", what,
+                        static_cast<int>(Utf8Prefix(name, 96).size()), name.data());
+  }
+
+  // A string, kept in text_.
+  Status ReadText(JsonReader* reader, std::string_view* out) {
+    const size_t begin = text_.size();
+    JUNTO_TRY(reader->ReadString(&text_));
+    *out = std::string_view(text_).substr(begin);
+    return Status();
+  }
+  static Status ReadId(JsonReader* reader, size_t* id) {
+    int64_t value = 0;
+    JUNTO_TRY(reader->ReadInteger(0, kMaxId, &value));
+    *id = static_cast<size_t>(value);
+    return Status();
+  }
+  // Null is as if it were not there.
+  static Status IsNull(JsonReader* reader, bool* null) {
+    JsonKind kind = JsonKind::kNull;
+    JUNTO_TRY(reader->Peek(&kind));
+    *null = kind == JsonKind::kNull;
+    return *null ? reader->Skip() : Status();
+  }
+
+  // Ids that nothing names are not used.
+  void SetToken(size_t id, std::string_view text, int32_t type) {
+    if (id >= tokens_.size()) {
+      tokens_.resize(id + 1);
+      types_.resize(id + 1, 5);
+    }
+    tokens_[id] = text;
+    types_[id] = type;
+  }
+  int32_t Find(std::string_view text) const {
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (types_[id] != 5 && tokens_[id] == text) return static_cast<int32_t>(id);
+    }
+    return -1;
+  }
+
+  Status ReadModel(JsonReader* reader) {
+    return reader->Object([&](std::string_view key) -> Status {
+      if (key == "vocab") {
+        return reader->Object([&](std::string_view token) -> Status {
+          const size_t begin = text_.size();
+          text_.append(token);
+          size_t id = 0;
+          JUNTO_TRY(ReadId(reader, &id));
+          const bool added = id < types_.size() && types_[id] != 5;
+          if (!added) SetToken(id, std::string_view(text_).substr(begin), 1);
+          return Status();
+        });
+      }
+      if (key == "merges") return ReadMerges(reader);
+      bool null = false;
+      JUNTO_TRY(IsNull(reader, &null));
+      if (null) return Status();
+      if (key == "type" || key == "continuing_subword_prefix" || key == "end_of_word_suffix") {
+        std::string_view text;
+        const bool type = key == "type";
+        JUNTO_TRY(ReadText(reader, &text));
+        return text == (type ? "BPE" : "") ? Status() : Unsupported("model", text);
+      }
+      if (key == "unk_token") return ReadText(reader, &unknown_);
+      if (key == "byte_fallback") return reader->ReadBool(&byte_fallback_);
+      if (key == "ignore_merges") {
+        bool ignore = false;
+        JUNTO_TRY(reader->ReadBool(&ignore));
+        source_.whole_pieces = ignore ? 1 : 0;
+        return Status();
+      }
+      return reader->Skip();
+    });
+  }
+
+  // "left right", or ["left", "right"].
+  Status ReadMerges(JsonReader* reader) {
+    return reader->Array([&]() -> Status {
+      JsonKind kind = JsonKind::kNull;
+      JUNTO_TRY(reader->Peek(&kind));
+      std::string_view merge;
+      if (kind == JsonKind::kString) {
+        JUNTO_TRY(ReadText(reader, &merge));
+      } else {
+        const size_t begin = text_.size();
+        JUNTO_TRY(reader->Array([&]() -> Status {
+          if (text_.size() != begin) text_.push_back(' ');
+          return reader->ReadString(&text_);
+        }));
+        merge = std::string_view(text_).substr(begin);
+      }
+      merges_.push_back(merge);
+      return Status();
+    });
+  }
+
+  Status ReadAdded(JsonReader* reader) {
+    return reader->Array([&]() -> Status {
+      std::string_view content;
+      size_t id = 0;
+      bool special = false;
+      JUNTO_TRY(reader->Object([&](std::string_view key) -> Status {
+        if (key == "content") return ReadText(reader, &content);
+        if (key == "id") return ReadId(reader, &id);
+        if (key == "special") return reader->ReadBool(&special);
+        return reader->Skip();
+      }));
+      SetToken(id, content, special ? 3 : 4);
+      return Status();
+    });
+  }
+
+  // With byte fallback, "<0x41>" is the token of a byte.
+  Status MarkBytes() {
+    if (!byte_fallback_) return Status();
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (types_[id] == 1 && SpelledByte(tokens_[id]) >= 0) types_[id] = 6;
+    }
+    return Status();
+  }
+
+  // One step, or the sequence of steps that one stands for.
+  Status ReadStep(JsonReader* reader, int depth, Apply apply) {
+    bool null = false;
+    JUNTO_TRY(IsNull(reader, &null));
+    if (null) return Status();
+    Step step;
+    JUNTO_TRY(reader->Object([&](std::string_view key) -> Status {
+      if (key == "type") return ReadText(reader, &step.type);
+      if (key == "content" || key == "prepend") return ReadText(reader, &step.content);
+      if (key == "behavior") return ReadText(reader, &step.behaviour);
+      if (key == "use_regex") return reader->ReadBool(&step.use_regex);
+      if (key == "add_prefix_space") return reader->ReadBool(&step.add_prefix_space);
+      if (key == "individual_digits") return reader->ReadBool(&step.individual_digits);
+      if (key == "invert") return reader->ReadBool(&step.invert);
+      if (key == "single") return ReadTemplate(reader, &step.first);
+      if (key == "pattern") {
+        return reader->Object([&](std::string_view kind) -> Status {
+          step.regex = kind == "Regex";
+          return ReadText(reader, &step.pattern);
+        });
+      }
+      if (key == "normalizers" || key == "pretokenizers" || key == "processors") {
+        return reader->Array([&] { return ReadStep(reader, depth + 1, apply); });
+      }
+      return reader->Skip();
+    }));
+    return step.type == "Sequence" ? Status() : (this->*apply)(step);
+  }
+
+  // [{"SpecialToken": {"id": "<bos>"}}, {"Sequence": …}]: the token that comes first.
+  Status ReadTemplate(JsonReader* reader, std::string_view* first) {
+    size_t at = 0;
+    return reader->Array([&]() -> Status {
+      const bool is_first = at++ == 0;
+      return reader->Object([&](std::string_view kind) -> Status {
+        if (!is_first || kind != "SpecialToken") return reader->Skip();
+        return reader->Object([&](std::string_view key) -> Status {
+          return key == "id" ? ReadText(reader, first) : reader->Skip();
+        });
+      });
+    });
+  }
+
+  Status Normalise(const Step& step) {
+    if (step.type == "NFC") {
+      source_.nfc = 1;
+    } else if (step.type == "Prepend" && step.content == kSpaceMark) {
+      source_.adds_space = 1;
+    } else if (step.type != "Replace" || step.pattern != " " || step.content != kSpaceMark) {
+      return Unsupported("normalizer", step.type);
+    }
+    return Status();
+  }
+
+  Status Split(const Step& step) {
+    if (step.type == "ByteLevel") {
+      if (step.add_prefix_space) return Unsupported("pre_tokenizer", "add_prefix_space");
+      source_.model = "gpt2";
+      if (step.use_regex) source_.pre = source_.pre.empty() ? "gpt-2" : "smollm";
+    } else if (step.type == "Digits" && step.individual_digits) {
+      source_.pre = "smollm";
+    } else if (step.type == "Split" && step.regex && step.behaviour == "Isolated" && !step.invert) {
+      source_.pattern = step.pattern;
+    } else if (step.type != "Split" || step.regex || step.pattern != " ") {
+      // Text has no spaces any more where a split at them comes after a normalizer.
+      return Unsupported("pre_tokenizer", step.type);
+    }
+    return Status();
+  }
+
+  Status Finish(const Step& step) {
+    if (step.type == "TemplateProcessing") bos_ = step.first;
+    return Status();
+  }
+
+  Memory* memory_;
+  String text_;
+  Vector<std::string_view> tokens_;
+  Vector<int32_t> types_;
+  Vector<std::string_view> merges_;
+  TokenizerSource source_;
+  std::string_view bos_;
+  std::string_view unknown_;
+  bool byte_fallback_ = false;
+};
+
+}  // namespace junto
+
+#endif  // JUNTO_TEXT_TOKENIZER_JSON_H_

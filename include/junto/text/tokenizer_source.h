@@ -1,0 +1,82 @@
+// TokenizerSource: what a file says about its tokenizer.
+#ifndef JUNTO_TEXT_TOKENIZER_SOURCE_H_
+#define JUNTO_TEXT_TOKENIZER_SOURCE_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+
+#include "junto/base/span.h"
+#include "junto/base/status.h"
+#include "junto/io/metadata.h"
+
+namespace junto {
+
+// Views are read while a tokenizer is created and not kept.
+struct TokenizerSource {
+  std::string_view model;    // a name of kTokenizerKinds, or "no_vocab"
+  std::string_view pre;      // a name of kSplitRules; byte-level vocabularies only, as the next
+  std::string_view pattern;  // if not empty, a PCRE2 pattern in the place of the rule's
+  Span<const std::string_view> tokens;
+  Span<const int32_t> types;            // empty, or one per token
+  Span<const std::string_view> merges;  // "left right", spelled like tokens, best first
+  Span<const float> scores;             // one per token where merges are ranked by what they make
+  int32_t bos = -1;                     // -1 where there is none
+  int32_t eos = -1;
+  int32_t unknown = -1;
+  int32_t more_ends[2] = {-1, -1};  // end of turn, end of message
+  // 0, 1, or -1 where the file does not say.
+  int8_t adds_bos = -1;
+  int8_t adds_space = -1;    // before the text
+  int8_t nfc = -1;           // see SplitRule
+  int8_t whole_pieces = -1;  // see SplitRule
+};
+
+// Reads the keys tokenizer.ggml.*, those of a vocabulary only where there is one. The views point
+// into `metadata`. E_FORMAT names the key.
+inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out) {
+  TokenizerSource source;
+  JUNTO_TRY(metadata.GetString("tokenizer.ggml.model", &source.model));
+  if (source.model == "no_vocab") {
+    *out = source;
+    return Status();
+  }
+  const auto id = [&metadata](const char* key, int32_t* value) {
+    uint32_t found = UINT32_MAX;
+    JUNTO_TRY(metadata.GetU32Or(key, UINT32_MAX, &found));
+    // Out of every vocabulary, yet not "none": Create then names it.
+    *value = found == UINT32_MAX ? -1 : static_cast<int32_t>(std::min<uint32_t>(found, INT32_MAX));
+    return Status();
+  };
+  const auto flag = [&metadata](const char* key, int8_t* value) {
+    if (metadata.Find(key) == nullptr) return Status();
+    bool found = false;
+    JUNTO_TRY(metadata.GetBool(key, &found));
+    *value = found ? 1 : 0;
+    return Status();
+  };
+  JUNTO_TRY(metadata.GetStringOr("tokenizer.ggml.pre", "default", &source.pre));
+  JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.tokens", &source.tokens));
+  if (metadata.Find("tokenizer.ggml.merges") != nullptr) {
+    JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.merges", &source.merges));
+  }
+  if (metadata.Find("tokenizer.ggml.scores") != nullptr) {
+    JUNTO_TRY(metadata.GetF32s("tokenizer.ggml.scores", &source.scores));
+  }
+  if (metadata.Find("tokenizer.ggml.token_type") != nullptr) {
+    JUNTO_TRY(metadata.GetI32s("tokenizer.ggml.token_type", &source.types));
+  }
+  JUNTO_TRY(id("tokenizer.ggml.bos_token_id", &source.bos));
+  JUNTO_TRY(id("tokenizer.ggml.eos_token_id", &source.eos));
+  JUNTO_TRY(id("tokenizer.ggml.unknown_token_id", &source.unknown));
+  JUNTO_TRY(id("tokenizer.ggml.eot_token_id", &source.more_ends[0]));
+  JUNTO_TRY(id("tokenizer.ggml.eom_token_id", &source.more_ends[1]));
+  JUNTO_TRY(flag("tokenizer.ggml.add_bos_token", &source.adds_bos));
+  JUNTO_TRY(flag("tokenizer.ggml.add_space_prefix", &source.adds_space));
+  *out = source;
+  return Status();
+}
+
+}  // namespace junto
+
+#endif  // JUNTO_TEXT_TOKENIZER_SOURCE_H_
