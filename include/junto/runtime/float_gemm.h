@@ -12,8 +12,7 @@ namespace junto {
 
 class FloatGemm {
  public:
-  // Rows that are multiplied together; fewer are left to our own kernels, which read weights as
-  // fast as memory gives them.
+  // Rows that are multiplied together; fewer are left to our own kernels.
   static constexpr uint32_t kRows = 64;
 
   virtual ~FloatGemm() = default;
