@@ -192,7 +192,8 @@ TEST_CASE("running allocates nothing") {
       {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
       {"llama_mixed", ParityModel("llama_mixed")},
       {"gemma4_q4_k", ParityModel("gemma4_q4_k")},
-      {"gemma4_shared_q4_k", ParityModel("gemma4_shared_q4_k")}};
+      {"gemma4_shared_q4_k", ParityModel("gemma4_shared_q4_k")},
+      {"mimo2_q4_k", ParityModel("mimo2_q4_k")}};
   for (const auto& [name, bytes] : models) {
     for (const uint32_t threads : {1u, 2u}) {
       std::vector<junto_token> tokens;

@@ -27,7 +27,8 @@ const std::vector<Family>& Families() {
       {"llama", TinyModel::Llama()},    {"mixtral", TinyModel::Mixtral()},
       {"gpt-oss", TinyModel::GptOss()}, {"gemma3", TinyModel::Gemma3()},
       {"gemma4", TinyModel::Gemma4()},  {"gemma4, shared", TinyModel::Gemma4Shared()},
-      {"qwen35moe", TinyModel::Qwen()}, {"chat", TinyModel::Chat()}};
+      {"qwen35moe", TinyModel::Qwen()}, {"mimo2", TinyModel::Mimo()},
+      {"chat", TinyModel::Chat()}};
   return families;
 }
 
@@ -189,6 +190,7 @@ TEST_CASE("any byte of the header may be wrong") {
 
 // Without these a model is another one: tied, without bias or scale, with keys as values.
 bool IsOptional(const Family& family, const std::string& tensor) {
+  if (std::string(family.name) == "mimo2") return false;
   static const std::set<std::string> names = {"output.weight", "output.bias", "ffn_down_exps.scale",
                                               "layer_output_scale.weight"};
   const bool in_layer = tensor.compare(0, 4, "blk.") == 0;
@@ -496,6 +498,91 @@ TEST_CASE("numbers out of range are named") {
   check(llama, "general.architecture", std::string(100000, 'x'), "xxx", JUNTO_E_UNSUPPORTED);
   check(llama, "tokenizer.ggml.model", std::string("unigram?"), "tokenizer.ggml.model",
         JUNTO_E_UNSUPPORTED);
+}
+
+TEST_CASE("a MiMo file that contradicts itself or is of another model is refused") {
+  Loader loader;
+  const auto check = [&](const std::string& key, auto value, const std::string& named,
+                         junto_status status = JUNTO_E_FORMAT) {
+    TinyModel model = TinyModel::Mimo();
+    model.Set("mimo2." + key, value);
+    INFO(key);
+    loader.CheckRefused(model.Bytes(), status, named);
+  };
+  using Each = std::vector<int32_t>;
+  for (const char* key :
+       {"block_count", "embedding_length", "context_length", "feed_forward_length",
+        "expert_feed_forward_length", "attention.head_count", "attention.key_length",
+        "attention.value_length", "attention.sliding_window", "rope.dimension_count",
+        "expert_count", "expert_used_count"}) {
+    check(key, uint32_t{0}, key);
+    check(key, UINT32_MAX, key);
+    check(key, int32_t{-1}, key);
+    check(key, UINT64_MAX, key);
+  }
+  // One number for all layers, which other engines would take.
+  check("attention.head_count_kv", uint32_t{2}, "attention.head_count_kv");
+  check("attention.sliding_window_pattern", uint32_t{6}, "attention.sliding_window_pattern");
+  for (const char* key : {"attention.head_count_kv", "attention.sliding_window_pattern"}) {
+    check(key, Each{1}, key);
+    check(key, Each{}, key);
+    check(key, Each(2000, 1), key);
+    check(key, Each{1, -1}, key);
+    check(key, Each{0, 3}, key);
+  }
+  check("attention.head_count_kv", Each{2, 2}, "blk.0.attn_k.weight");
+  check("attention.sliding_window_pattern", Each{1, 0}, "blk.0.attn_sinks.weight");
+  check("attention.head_count", Each{4, 0}, "attention.head_count");
+  check("attention.head_count", Each{4, 2}, "blk.1.attn_sinks.weight");
+  check("attention.head_count", Each{4}, "attention.head_count");
+  check("attention.key_length", uint32_t{12}, "blk.0.attn_q.weight");
+  check("attention.value_length", uint32_t{20}, "blk.0.attn_v.weight");
+  check("expert_feed_forward_length", Each{24, 0}, "expert_feed_forward_length");
+  check("expert_feed_forward_length", Each{0, 32}, "blk.1.ffn_gate_exps.weight");
+  check("rope.dimension_count", uint32_t{5}, "rope dims 5");
+  check("rope.dimension_count", uint32_t{22}, "rope.dimension_count");
+  check("rope.freq_base", 0.5f, "rope base");
+  check("rope.freq_base_swa", 0.5f, "rope base");
+  for (const float scale : {0.0f, -0.707f, static_cast<float>(NAN)}) {
+    check("attention.value_scale", scale, "attention.value_scale");
+  }
+  check("expert_gating_func", uint32_t{1}, "expert_gating_func", JUNTO_E_UNSUPPORTED);
+  check("expert_group_count", uint32_t{8}, "expert_group_count", JUNTO_E_UNSUPPORTED);
+  check("expert_group_used_count", uint32_t{4}, "group_used_count", JUNTO_E_UNSUPPORTED);
+  check("expert_shared_count", uint32_t{1}, "expert_shared_count", JUNTO_E_UNSUPPORTED);
+  check("nextn_predict_layers", uint32_t{2}, "nextn_predict_layers");
+  check("nextn_predict_layers", UINT32_MAX, "nextn_predict_layers");
+
+  // A block that predicts is no layer; with its number said, it may even be missing.
+  TinyModel ahead = TinyModel::Mimo();
+  ahead.Set("mimo2.block_count", uint32_t{3});
+  ahead.Set("mimo2.attention.head_count_kv", Each{1, 2, 2});
+  ahead.Set("mimo2.attention.sliding_window_pattern", std::vector<bool>{false, true, true});
+  loader.CheckRefused(ahead.Bytes(), JUNTO_E_FORMAT, "blk.2.");
+  TinyModel::Tensor predictor = *ahead.Find("output_norm.weight");
+  predictor.name = "blk.2.nextn.eh_proj.weight";
+  ahead.tensors.push_back(predictor);
+  loader.CheckRefused(ahead.Bytes(), JUNTO_E_FORMAT, "mimo2.nextn_predict_layers");
+  ahead.Set("mimo2.nextn_predict_layers", uint32_t{1});
+  Error err;
+  CHECK(loader.Load(ahead.Bytes(), &err) == JUNTO_OK);
+  ahead.tensors.pop_back();
+  CHECK(loader.Load(ahead.Bytes(), &err) == JUNTO_OK);
+
+  // Where one tensor has the rows of three, there is no place for their biases.
+  TinyModel fused = TinyModel::Mimo();
+  TinyModel::Tensor* q = fused.Find("blk.0.attn_q.weight");
+  q->name = "blk.0.attn_qkv.weight";
+  loader.CheckRefused(fused.Bytes(), JUNTO_E_FORMAT, "blk.0.attn_qkv.weight");
+  q->dims[1] = 4 * 20 + 20 + 12;
+  q->bytes.resize(q->dims[0] * q->dims[1] * sizeof(float));
+  CHECK(loader.Load(fused.Bytes(), &err) == JUNTO_OK);
+  TinyModel::Tensor bias = *q;
+  bias.name = "blk.0.attn_qkv.bias";
+  bias.dims = {112};
+  bias.bytes.resize(112 * sizeof(float));
+  fused.tensors.push_back(bias);
+  loader.CheckRefused(fused.Bytes(), JUNTO_E_UNSUPPORTED, "blk.0.attn_qkv.bias");
 }
 
 TEST_CASE("a vocabulary that contradicts itself or the weights is refused") {

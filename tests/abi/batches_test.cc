@@ -85,8 +85,8 @@ const std::vector<uint8_t>& ChatBytes() {
 TEST_CASE("a batch says what its sessions would say alone") {
   for (const std::vector<uint8_t>& bytes :
        {ChatBytes(), TinyModel::GptOss().Bytes(), TinyModel::Mixtral().Bytes(),
-        TinyModel::Gemma4().Bytes(), TinyModel::Gemma4Shared().Bytes(),
-        TinyModel::Qwen().Bytes()}) {
+        TinyModel::Gemma4().Bytes(), TinyModel::Gemma4Shared().Bytes(), TinyModel::Qwen().Bytes(),
+        TinyModel::Mimo().Bytes()}) {
     for (const uint64_t budget : {uint64_t{0}, uint64_t{25}, UINT64_MAX}) {
       Group group(bytes);
       std::vector<SessionHandle> sessions;

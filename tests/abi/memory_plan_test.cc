@@ -26,7 +26,8 @@ const std::vector<Named>& Models() {
       {"chat", TinyModel::Chat().Bytes()},         {"llama", ParityModel("llama")},
       {"llama_mixed", ParityModel("llama_mixed")}, {"mixtral", ParityModel("mixtral")},
       {"qwen35", ParityModel("qwen35")},           {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
-      {"gemma4_q4_k", ParityModel("gemma4_q4_k")}, {"gemma4_shared", ParityModel("gemma4_shared")}};
+      {"gemma4_q4_k", ParityModel("gemma4_q4_k")}, {"gemma4_shared", ParityModel("gemma4_shared")},
+      {"mimo2_q4_k", ParityModel("mimo2_q4_k")}};
   return models;
 }
 

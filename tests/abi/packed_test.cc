@@ -182,13 +182,14 @@ TEST_CASE("a packed model has the bits of its source, in every format") {
     INFO(BlockTypeName(source.type));
     RequireSame(ModelOf(source).Bytes());
   }
-  for (const TinyModel& model :
-       {TinyModel::GptOss(), TinyModel::Mixtral(45), TinyModel::Chat(), TinyModel::Verbose(),
-        TinyModel::Gemma3(), TinyModel::Gemma4(), TinyModel::Gemma4Shared(), TinyModel::Qwen()}) {
+  for (const TinyModel& model : {TinyModel::GptOss(), TinyModel::Mixtral(45), TinyModel::Chat(),
+                                 TinyModel::Verbose(), TinyModel::Gemma3(), TinyModel::Gemma4(),
+                                 TinyModel::Gemma4Shared(), TinyModel::Qwen(), TinyModel::Mimo()}) {
     RequireSame(model.Bytes());
   }
-  for (const char* name : {"gpt_oss_mxfp4", "llama_legacy", "llama_mixed", "llama_tied", "mixtral",
-                           "gpt_oss", "gemma4_q4_k", "gemma4_shared_q4_k", "qwen35moe_legacy"}) {
+  for (const char* name :
+       {"gpt_oss_mxfp4", "llama_legacy", "llama_mixed", "llama_tied", "mixtral", "gpt_oss",
+        "gemma4_q4_k", "gemma4_shared_q4_k", "qwen35moe_legacy", "mimo2_q4_k", "mimo2_fused"}) {
     INFO(name);
     RequireSame(ParityModel(name));
   }

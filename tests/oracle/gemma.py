@@ -167,17 +167,21 @@ def quantised_type(scheme):
     kinds = {"q4_0": {"": Type.Q4_0, "token_embd": Type.Q6_K},
              "q4_k": {"": Type.Q4_K, "token_embd": Type.Q6_K, "attn_v": Type.Q6_K,
                       "ffn_down.": Type.Q6_K, "attn_output": Type.Q5_K}}[scheme]
-    fallback = {Type.Q4_K: Type.Q5_0, Type.Q5_K: Type.Q5_1, Type.Q6_K: Type.Q8_0}
 
     def choose(name, shape):
-        if len(shape) == 1 or "ffn_gate_inp" in name:
-            return Type.F32
-        chosen = next((type for part, type in reversed(kinds.items()) if part in name))
-        if "blk.1." in name and scheme == "q4_k" and chosen == Type.Q4_K:
-            chosen = Type.Q5_K
-        return fallback[chosen] if chosen in fallback and shape[-1] % 256 else chosen
+        more = scheme == "q4_k" and "blk.1." in name
+        return quantised({**kinds, "": Type.Q5_K} if more else kinds, name, shape)
 
     return choose
+
+
+def quantised(kinds, name, shape):
+    """The type of a matrix by the last part of its name that `kinds` has."""
+    fallback = {Type.Q4_K: Type.Q5_0, Type.Q5_K: Type.Q5_1, Type.Q6_K: Type.Q8_0}
+    if len(shape) == 1 or "ffn_gate_inp" in name:
+        return Type.F32
+    chosen = next((type for part, type in reversed(kinds.items()) if part in name))
+    return fallback[chosen] if chosen in fallback and shape[-1] % 256 else chosen
 
 
 def config(arch, meta, vocabulary):

@@ -5,6 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, GptOssConfig, LlamaConfig, MixtralConfig
 
 import gemma
+import mimo
 import qwen35
 
 torch.set_num_threads(1)
@@ -98,6 +99,9 @@ def load(arch, meta, get, vocabulary, tied, yarn_truncate=False):
     if arch.startswith("qwen3"):
         return build(qwen35.config(arch, meta, vocabulary, tied),
                      [qwen35.parameters(arch, meta, get, tied)])
+    if arch == "mimo2":
+        return build(mimo.config(arch, meta, vocabulary),
+                     [mimo.parameters(arch, meta, get, vocabulary)])
     layers, heads = meta["block_count"], meta["attention.head_count"]
     kv_heads, experts = meta["attention.head_count_kv"], meta.get("expert_count", 0)
     hidden = meta["embedding_length"]

@@ -15,11 +15,14 @@ import torch
 from gguf import GGMLQuantizationType as Type
 from gguf import dequantize, quantize
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextRouter
+from transformers.models.mimo_v2_flash.modeling_mimo_v2_flash import MiMoV2FlashTopkRouter
 
 import blocks
 import gemma
 import gemma_reference
 import huggingface
+import mimo
+import mimo_reference
 import qwen35
 import reference
 from gguf_file import Writer
@@ -80,6 +83,9 @@ def shapes(arch, meta, vocabulary, tied):
         return
     if arch.startswith("qwen3"):
         yield from qwen35.shapes(arch, meta, vocabulary, tied)
+        return
+    if arch == "mimo2":
+        yield from mimo.shapes(arch, meta, vocabulary)
         return
     d, layers = meta["embedding_length"], meta["block_count"]
     heads, kv_heads = meta["attention.head_count"], meta["attention.head_count_kv"]
@@ -180,7 +186,10 @@ def decisive_tokens(rng, model, vocabulary, used, gap, count):
     gaps = []
 
     def record(module, _inputs, output):
-        top = output[0][-1].topk(used + 1).values
+        scores = output[0][-1]
+        if isinstance(module, MiMoV2FlashTopkRouter):
+            scores = scores.sigmoid() + module.e_score_correction_bias
+        top = scores.topk(used + 1).values
         if isinstance(module, Gemma4TextRouter):  # which gives probabilities
             top = top.log()
         gaps.append((top[-2] - top[-1]).item())
@@ -207,7 +216,7 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
     rng = np.random.default_rng(seed)
     out = Writer(path, arch)
     for key, value in meta.items():
-        if key != "llama3":
+        if key != "llama3" and key not in mimo.OURS:
             out.set(f"{arch}.{key}", value)
     out.set(f"{arch}.vocab_size", vocabulary)
     out.set("tokenizer.ggml.model", "no_vocab")
@@ -215,6 +224,8 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
     for name, shape in shapes(arch, meta, vocabulary, tied):
         if arch in gemma.ARCHITECTURES:
             sigma, tensor = gemma.deviation(name, shape), gemma.random_tensor(rng, name, shape)
+        elif arch == "mimo2":
+            sigma, tensor = mimo.deviation(name, shape), mimo.random_tensor(rng, name, shape)
         else:
             sigma = deviation(name, shape, "expert_count" in meta, tied)
             tensor = random_tensor(rng, name, shape, sigma)
@@ -242,7 +253,10 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
         out.array("golden.image_logits", model(torch.from_numpy(tokens)[None], use_cache=False,
                                                attention_mask=masks).logits[0].numpy())
     out.close()
-    (gemma_reference if arch in gemma.ARCHITECTURES else reference).check(path)
+    if arch == "mimo2":
+        mimo_reference.check(path)
+    else:
+        (gemma_reference if arch in gemma.ARCHITECTURES else reference).check(path)
 
 
 MODELS = {
@@ -272,6 +286,10 @@ MODELS = {
     "qwen35moe_legacy": dict(arch="qwen35moe", meta=qwen35.QWEN35MOE_LEGACY, seed=20,
                              vocabulary=160, scheme=LEGACY, gap=0.2, count=200),
     "qwen3next": dict(arch="qwen3next", meta=qwen35.QWEN3NEXT, seed=21, vocabulary=157, count=200),
+    "mimo2": dict(arch="mimo2", meta=mimo.MIMO2, seed=31, vocabulary=157, gap=0.02),
+    "mimo2_fused": dict(arch="mimo2", meta=mimo.MIMO2_FUSED, seed=32, vocabulary=155, gap=0.02),
+    "mimo2_q4_k": dict(arch="mimo2", meta=mimo.MIMO2_MIXED, seed=33, vocabulary=160,
+                       scheme=mimo.stored_type, gap=0.04),
 }
 
 if __name__ == "__main__":

@@ -34,12 +34,15 @@ constexpr Golden kGoldens[] = {
     {"qwen35moe", true, false},
     {"qwen3next", true, false},
     {"qwen35moe_legacy", false, false},
+    {"mimo2", true, false},
+    {"mimo2_fused", true, false},
     {"gpt_oss_mxfp4", false, false},
     {"llama_legacy", false, false},
     {"llama_mixed", false, false},
     {"gemma4_q4_0", false, false},
     {"gemma4_q4_k", false, false},
     {"gemma4_shared_q4_k", false, false},
+    {"mimo2_q4_k", false, false},
 };
 
 std::string PathOf(const Golden& golden) {

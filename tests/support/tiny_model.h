@@ -49,6 +49,12 @@ class TinyModel {
   static TinyModel Gemma4Shared() { return TinyModel("gemma4", GemmaShape{4, 0, 8, 2}); }
   // A delta-net, then attention, both with experts and a shared one.
   static TinyModel Qwen(uint32_t vocab = 48) { return TinyModel("qwen35moe", vocab, 4, 48); }
+  // MiMo: a dense layer that sees everything, and one with a window and experts.
+  static TinyModel Mimo() {
+    TinyModel model(48);
+    model.AddMimo();
+    return model;
+  }
   // Llama with the small vocabulary of the tokenizer's tests and ChatML's markers. It talks without
   // end.
   static TinyModel Chat() { return Talking(Llama(VocabularySize())); }
@@ -244,6 +250,50 @@ class TinyModel {
       if (experts != 0) dims.push_back(experts);
       AddMatrix(blk + name + (experts != 0 ? "_exps" : ""), dims, gpt_oss);
     }
+  }
+
+  explicit TinyModel(uint32_t width) : width_(width) {}
+
+  void AddMimo() {
+    constexpr uint32_t kKeyDim = 20;
+    constexpr uint32_t kExperts = 4;
+    const std::string p = "mimo2.";
+    Set("general.architecture", "mimo2");
+    Set(p + "block_count", kLayers).Set(p + "context_length", uint32_t{256});
+    Set(p + "embedding_length", width_).Set(p + "feed_forward_length", kInner);
+    Set(p + "expert_feed_forward_length", uint32_t{24});
+    Set(p + "expert_count", kExperts).Set(p + "expert_used_count", uint32_t{2});
+    Set(p + "attention.head_count", kHeads);
+    Set(p + "attention.head_count_kv", std::vector<int32_t>{1, 2});
+    Set(p + "attention.sliding_window_pattern", std::vector<int32_t>{0, 1});
+    Set(p + "attention.sliding_window", uint32_t{16});
+    Set(p + "attention.key_length", kKeyDim).Set(p + "attention.value_length", kHeadDim);
+    Set(p + "attention.value_scale", 0.6f).Set(p + "attention.layer_norm_rms_epsilon", 1e-5f);
+    Set(p + "rope.dimension_count", uint32_t{6}).Set(p + "rope.freq_base", 5000.0f);
+    Set("tokenizer.ggml.model", "no_vocab");
+
+    Add("token_embd.weight", {width_, 48}, 1.0f);
+    Add("output_norm.weight", {width_}, 0.25f, 1.0f);
+    Add("output.weight", {width_, 48}, 0.5f);
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      const std::string blk = "blk." + std::to_string(layer) + ".";
+      const uint32_t kv_heads = layer + 1;
+      Add(blk + "attn_norm.weight", {width_}, 0.25f, 1.0f);
+      Add(blk + "ffn_norm.weight", {width_}, 0.25f, 1.0f);
+      AddMatrix(blk + "attn_q", {width_, kHeads * kKeyDim}, false);
+      AddMatrix(blk + "attn_k", {width_, kv_heads * kKeyDim}, false);
+      AddMatrix(blk + "attn_v", {width_, kv_heads * kHeadDim}, false);
+      AddMatrix(blk + "attn_output", {kHeads * kHeadDim, width_}, false);
+    }
+    Add("blk.1.attn_sinks.weight", {kHeads}, 1.0f);
+    AddMatrix("blk.0.ffn_gate", {width_, kInner}, false);
+    AddMatrix("blk.0.ffn_up", {width_, kInner}, false);
+    AddMatrix("blk.0.ffn_down", {kInner, width_}, false);
+    AddMatrix("blk.1.ffn_gate_inp", {width_, kExperts}, false);
+    Add("blk.1.exp_probs_b.bias", {kExperts}, 0.2f);
+    AddMatrix("blk.1.ffn_gate_exps", {width_, 24, kExperts}, false);
+    AddMatrix("blk.1.ffn_up_exps", {width_, 24, kExperts}, false);
+    AddMatrix("blk.1.ffn_down_exps", {24, width_, kExperts}, false);
   }
 
   struct GemmaShape {

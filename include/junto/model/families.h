@@ -5,6 +5,7 @@
 #include "junto/model/families/gemma.h"
 #include "junto/model/families/gpt_oss.h"
 #include "junto/model/families/llama.h"
+#include "junto/model/families/mimo.h"
 #include "junto/model/families/qwen35.h"
 
 namespace junto {
@@ -15,9 +16,9 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
-    {"gemma3", ReadGemma3},       {"gemma4", ReadGemma4}, {"gpt-oss", ReadGptOss},
-    {"llama", ReadLlama},         {"qwen35", ReadQwen35}, {"qwen35moe", ReadQwen35Moe},
-    {"qwen3next", ReadQwen3Next},
+    {"gemma3", ReadGemma3},       {"gemma4", ReadGemma4},       {"gpt-oss", ReadGptOss},
+    {"llama", ReadLlama},         {"mimo2", ReadMimo2},         {"qwen35", ReadQwen35},
+    {"qwen35moe", ReadQwen35Moe}, {"qwen3next", ReadQwen3Next},
 };
 
 // Fills `spec` from the file, which must outlive it. E_UNSUPPORTED names an architecture that is
@@ -32,7 +33,7 @@ inline Status ReadModelSpec(const Gguf& gguf, const ModelOptions& options, Model
   }
   return Status::Make(Code::kUnsupported,
                       "architecture '%.*s' is none of the %zu that are known: gemma3, gemma4, "
-                      "gpt-oss, llama, qwen35, qwen35moe, qwen3next",
+                      "gpt-oss, llama, mimo2, qwen35, qwen35moe, qwen3next",
                       static_cast<int>(architecture.size() < 64 ? architecture.size() : 64),
                       architecture.data(), sizeof(kFamilies) / sizeof(kFamilies[0]));
 }

@@ -39,6 +39,7 @@ struct AttentionSpec {
   uint32_t rope = 0;           // index into ModelSpec::ropes
   float scale = 0.0f;          // multiplies q.k
   float softcap = 0.0f;        // of the scaled scores; 0: none
+  float value_scale = 1.0f;    // multiplies what the heads give
   VectorRef sinks = nullptr;   // [heads]
   VectorRef q_norm = nullptr;  // [key_dim], of each head before rope
   VectorRef k_norm = nullptr;  // the same
@@ -93,6 +94,7 @@ struct FeedForwardSpec {
   MatrixRef route;                   // [experts][model width]
   VectorRef route_norm = nullptr;    // what the router reads; nullptr: what the experts read
   float route_scale = 1.0f;          // multiplies the router's logits
+  VectorRef route_bias = nullptr;    // [experts], added to scores to choose by, not to weights
   VectorRef expert_scale = nullptr;  // [experts], multiplies the weights of the chosen
   MatrixRef gate;
   MatrixRef up;

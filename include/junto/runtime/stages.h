@@ -319,10 +319,14 @@ inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
     engine.kernels->attention(args);
     if (spec.gated) GateHeads(*engine.kernels, spec, group, args.query, args.out);
   }
+  const uint32_t channels = heads * group * spec.value_dim;
+  const uint32_t first = first_head * group * spec.value_dim;
+  if (spec.value_scale != 1.0f) {
+    engine.kernels->scale(spec.value_scale, channels, pass->attended.row(row) + first);
+  }
   if (!IsQuantised(engine.weights->layers[layer].out)) return;
-  const uint32_t channels = group * spec.value_dim;
-  engine.kernels->quantise(pass->attended.row(row) + first_head * channels, heads * channels,
-                           pass->attended.block_row(row) + first_head * channels / kBlockColumns);
+  engine.kernels->quantise(pass->attended.row(row) + first, channels,
+                           pass->attended.block_row(row) + first / kBlockColumns);
 }
 
 // ---- output projection: tile = tile of the matrix
@@ -423,13 +427,14 @@ inline void ChooseExperts(Pass* pass, uint32_t layer) {
   const Engine& engine = pass->engine();
   const FeedForwardSpec& spec = engine.spec->layers[layer].ffn;
   const float* const scale = engine.weights->layers[layer].expert_scale;
+  const float* const bias = engine.weights->layers[layer].route_bias;
   for (uint32_t row = 0; row < pass->row_count(); ++row) {
     float* const logits = pass->router_logits.row(row);
     const uint64_t first = uint64_t{row} * spec.router.experts_used;
     const uint32_t* const chosen = pass->slots.expert + first;
     float* const weights = pass->slots.weight + first;
     engine.kernels->scale(spec.route_scale, spec.router.experts, logits);
-    engine.kernels->route(spec.router, logits, nullptr, pass->slots.expert + first, weights);
+    engine.kernels->route(spec.router, logits, bias, pass->slots.expert + first, weights);
     if (scale == nullptr) continue;
     for (uint32_t rank = 0; rank < spec.router.experts_used; ++rank) {
       weights[rank] *= scale[chosen[rank]];

@@ -60,6 +60,7 @@ struct LayerWeights {
   const float* ffn_norm = nullptr;
   Matrix route;
   const float* route_norm = nullptr;
+  const float* route_bias = nullptr;
   const float* expert_scale = nullptr;
   FeedForwardWeights ffn;      // the dense network, or expert 0
   uint64_t expert_stride = 0;  // bytes from one expert to the next
@@ -224,6 +225,7 @@ class WeightLayout {
     to->ffn_norm = PlaceVector(from.ffn_norm);
     to->route = PlaceMatrix(from.ffn.route);
     to->route_norm = PlaceVector(from.ffn.route_norm);
+    to->route_bias = PlaceVector(from.ffn.route_bias);
     to->expert_scale = PlaceVector(from.ffn.expert_scale);
     to->expert_stride = PlaceFeedForward(from.ffn, &to->ffn);
     to->ffn_post_norm = PlaceVector(from.ffn_post_norm);

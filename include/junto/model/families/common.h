@@ -121,6 +121,27 @@ inline Status ReadTrunk(const FamilyKeys& keys, const Binder& binder, ModelSpec*
   return Status();
 }
 
+// Leaves out the blocks behind the last layer, which predict several tokens at once. One before
+// that is an error: it would be run as a layer.
+inline Status LeaveOutPredictors(const FamilyKeys& keys, Binder binder, ModelSpec* spec) {
+  constexpr const char* kName = "nextn_predict_layers";
+  const size_t blocks = spec->layers.size();
+  uint32_t predictors = 0;
+  JUNTO_TRY(keys.U32Or(kName, 0, &predictors));
+  if (predictors >= blocks) {
+    return Status::Make(Code::kFormat, "key '%s': fewer than %zu expected, %u found",
+                        keys.Key(kName).data(), blocks, predictors);
+  }
+  spec->layers.resize(blocks - predictors);
+  for (uint32_t i = 0; i < spec->layers.size(); ++i) {
+    binder.EnterLayer(i);
+    if (!binder.Has("nextn.eh_proj.weight")) continue;
+    return Status::Make(Code::kFormat, "key '%s': %u found, but block %u of %zu predicts",
+                        keys.Key(kName).data(), predictors, i, blocks);
+  }
+  return Status();
+}
+
 inline Status CheckKvHeads(const FamilyKeys& keys, uint32_t heads, uint32_t kv_heads) {
   if (kv_heads != 0 && heads % kv_heads == 0) return Status();
   return Status::Make(Code::kFormat, "key '%s': a divisor of %u expected, %u found",
@@ -199,14 +220,45 @@ inline Status ReadExperts(const FamilyKeys& keys, RouterScoring scoring, RouterS
   return Status();
 }
 
-// attn_q, attn_k, attn_v, attn_output of the current layer.
+// attn_q, attn_k and attn_v of the current layer, or the rows of all three, in this order, in
+// attn_qkv; `query_rows` are those of q.
+inline Status BindQkv(const Binder& binder, uint32_t width, uint32_t query_rows, Need bias,
+                      AttentionSpec* attention) {
+  struct Part {
+    const char* name;
+    uint32_t rows;
+    MatrixRef* matrix;
+  };
+  const uint32_t kv = attention->kv_heads;
+  const Part parts[] = {{"attn_q", query_rows, &attention->q},
+                        {"attn_k", kv * attention->key_dim, &attention->k},
+                        {"attn_v", kv * attention->value_dim, &attention->v}};
+  if (!binder.Has("attn_qkv.weight")) {
+    for (const Part& part : parts) {
+      JUNTO_TRY(binder.BindMatrix(part.name, part.rows, width, bias, part.matrix));
+    }
+    return Status();
+  }
+  uint32_t rows = 0;
+  for (const Part& part : parts) rows += part.rows;
+  MatrixRef all;
+  JUNTO_TRY(binder.BindMatrix("attn_qkv", rows, width, bias, &all));
+  if (all.bias != nullptr) {
+    return Status::Make(Code::kUnsupported, "tensor '%.*s': biases of %u matrices in one",
+                        static_cast<int>(all.bias->name.size()), all.bias->name.data(), 3u);
+  }
+  for (const Part& part : parts) {
+    *part.matrix = all;
+    part.matrix->rows = part.rows;
+    all.first_row += part.rows;
+  }
+  return Status();
+}
+
+// The same, and attn_output.
 inline Status BindAttention(const Binder& binder, uint32_t width, Need bias,
                             AttentionSpec* attention) {
-  const uint32_t kv = attention->kv_heads;
-  JUNTO_TRY(binder.BindMatrix("attn_q", attention->heads * attention->key_dim, width, bias,
-                              &attention->q));
-  JUNTO_TRY(binder.BindMatrix("attn_k", kv * attention->key_dim, width, bias, &attention->k));
-  JUNTO_TRY(binder.BindMatrix("attn_v", kv * attention->value_dim, width, bias, &attention->v));
+  JUNTO_TRY(BindQkv(binder, width, attention->heads * attention->key_dim, bias, attention));
   return binder.BindMatrix("attn_output", width, attention->heads * attention->value_dim, bias,
                            &attention->out);
 }
