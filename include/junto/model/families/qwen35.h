@@ -127,37 +127,9 @@ inline Status BindDeltaNet(const Binder& binder, uint32_t width, DeltaNetSpec* d
   return matrix("ssm_out", width, delta->value_channels(), &delta->out);
 }
 
-// Queries with their gates, keys and values, in three tensors or one above the other in one.
-inline Status BindGatedInputs(const Binder& binder, uint32_t width, AttentionSpec* attention) {
-  MatrixRef* const parts[] = {&attention->q, &attention->k, &attention->v};
-  const uint32_t rows[] = {attention->heads * attention->query_stride(),
-                           attention->kv_heads * attention->key_dim,
-                           attention->kv_heads * attention->value_dim};
-  if (!binder.Has("attn_qkv.weight")) {
-    constexpr const char* kNames[] = {"attn_q", "attn_k", "attn_v"};
-    for (int i = 0; i < 3; ++i) {
-      JUNTO_TRY(binder.BindMatrix(kNames[i], rows[i], width, Need::kOptional, parts[i]));
-    }
-    return Status();
-  }
-  MatrixRef whole;
-  JUNTO_TRY(
-      binder.BindMatrix("attn_qkv", rows[0] + rows[1] + rows[2], width, Need::kOptional, &whole));
-  uint32_t first = 0;
-  for (int i = 0; i < 3; ++i) {
-    *parts[i] = whole;
-    parts[i]->bias = nullptr;
-    parts[i]->rows = rows[i];
-    parts[i]->first_row = first;
-    first += rows[i];
-  }
-  if (whole.bias == nullptr) return Status();
-  return Status::Make(Code::kUnsupported, "tensor 'attn_qkv.bias': biases of %u matrices in one",
-                      3u);
-}
-
 inline Status BindGatedAttention(const Binder& binder, uint32_t width, AttentionSpec* attention) {
-  JUNTO_TRY(BindGatedInputs(binder, width, attention));
+  const uint32_t query_rows = attention->heads * attention->query_stride();
+  JUNTO_TRY(BindQkv(binder, width, query_rows, Need::kOptional, attention));
   JUNTO_TRY(binder.BindVector("attn_q_norm.weight", attention->key_dim, Need::kRequired,
                               &attention->q_norm));
   JUNTO_TRY(binder.BindVector("attn_k_norm.weight", attention->key_dim, Need::kRequired,
@@ -197,16 +169,10 @@ inline Status ReadQwen(const Gguf& gguf, bool tiled, bool sections, bool many, M
   const FamilyKeys keys(&gguf.metadata(), spec->architecture);
   Binder binder(&gguf);
   JUNTO_TRY(ReadTrunk(keys, binder, spec));
-  uint32_t ahead = 0;
-  JUNTO_TRY(keys.U32Or("nextn_predict_layers", 0, &ahead));
-  if (ahead >= spec->layers.size()) {
-    return Status::Make(Code::kFormat, "key '%s': fewer than %zu expected, %u found",
-                        keys.Key("nextn_predict_layers").data(), spec->layers.size(), ahead);
-  }
   const size_t blocks = spec->layers.size();
+  JUNTO_TRY(LeaveOutPredictors(keys, binder, spec));
   Vector<uint32_t> attends(blocks, 0, spec->layers.get_allocator());
   Vector<uint32_t> kv_heads(blocks, 0, spec->layers.get_allocator());
-  spec->layers.resize(blocks - ahead);
 
   LayerSpec attending;
   AttentionSpec& attention = attending.attention;
