@@ -114,7 +114,7 @@ inline void ChatMarkup::Detect(const Tokenizer& tokenizer, std::string_view chat
     }
     if (complete) style_ = &style;
   }
-  turn_token_ = style_ == nullptr ? -1 : tokenizer.FindControl(style_->markers[0]);
+  turn_token_ = style_ == nullptr ? -1 : tokenizer.FindMarkup(style_->markers[0]);
   if (markup() != Markup::kChatMl) return;
   const TurnMarkup& system = style_->turns[0];
   FindTemplateText(chat_template, system.opening, system.closing, &default_system_);
