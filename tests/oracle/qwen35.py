@@ -3,7 +3,12 @@ what their tensors become in Hugging Face models, and the mixers in float64.
 
 In files of "qwen35" and "qwen35moe" value heads are tiled: head g reads key head g mod key_heads.
 Hugging Face, and files of "qwen3next", group them: head h reads key head h div r.
+
+`python qwen35.py FILE...` makes the mistakes that implementations are known for, one at a time, and
+prints how far each moves the logits.
 """
+
+import sys
 
 import numpy as np
 
@@ -248,59 +253,98 @@ def rms(x, weight, eps):
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
 
 
-class Mixers:
-    """The mixers of one file; x [tokens, d] is normed already."""
+MISTAKES = (
+    "decay exponentiated twice", "value heads mapped the other way", "1 added to the gated norm",
+    "1 added to the norm of queries", "queries and gates in halves", "SiLU gates attention",
+    "sigmoid gates delta-nets", "no SiLU behind the convolution", "convolution backwards",
+    "queries and keys of any length", "queries not scaled", "state read before it decays",
+    "state read before its update", "rope over the whole head", "rope of neighbours",
+    "shared expert without its gate",
+)
 
-    def __init__(self, model):
-        self.model = model
+
+class Mixers:
+    """The mixers of one file; x [tokens, d] is normed already. `made` counts uses of a mistake."""
+
+    def __init__(self, model, mistake=None):
+        self.model, self.mistake, self.made = model, mistake, 0
         self.meta = {k.split(".", 1)[1]: v for k, v in model.file.meta.items()
                      if k.startswith(model.arch + ".")}
         self.eps = model.eps
 
+    def wrong(self, mistake):
+        self.made += self.mistake == mistake
+        return self.mistake == mistake
+
+    def convolve(self, u, taps):
+        if self.wrong("convolution backwards"):
+            taps = taps[:, ::-1]
+        padded = np.concatenate([np.zeros((taps.shape[1] - 1, u.shape[1])), u])
+        c = sum(padded[i:i + len(u)] * taps[:, i] for i in range(taps.shape[1]))
+        return c if self.wrong("no SiLU behind the convolution") else c * sigmoid(c)
+
+    def remember(self, q, k, v, decay, rate):
+        """One head: q, k [tokens, dk], v [tokens, dv] -> [tokens, dv]"""
+        state, y = np.zeros((k.shape[1], v.shape[1])), np.zeros(v.shape)
+        for t in range(len(y)):
+            decayed = state * decay[t]
+            read = state if self.wrong("state read before it decays") else decayed
+            state = decayed + np.outer(k[t], rate[t] * (v[t] - k[t] @ read))
+            y[t] = q[t] @ (decayed if self.wrong("state read before its update") else state)
+        return y
+
     def delta_net(self, x, blk):
         nk, nv, dk, dv = sizes(self.meta)
-        n, r, get = len(x), nv // nk, self.model.file.__getitem__
-        u = x @ self.model.weight(blk + "attn_qkv").T
-        z = (x @ self.model.weight(blk + "attn_gate").T).reshape(n, nv, dv)
-        taps = self.model.weight(blk + "ssm_conv1d")
-        padded = np.concatenate([np.zeros((taps.shape[1] - 1, u.shape[1])), u])
-        c = sum(padded[i:i + n] * taps[:, i] for i in range(taps.shape[1]))
-        c = c * sigmoid(c)
+        n, r, get, weight = len(x), nv // nk, self.model.file.__getitem__, self.model.weight
+        z = (x @ weight(blk + "attn_gate").T).reshape(n, nv, dv)
+        c = self.convolve(x @ weight(blk + "attn_qkv").T, weight(blk + "ssm_conv1d"))
         q, k, v = np.split(c, (nk * dk, 2 * nk * dk), axis=1)
-        q, k = (unit(part.reshape(n, nk, dk)) for part in (q, k))
-        v = v.reshape(n, nv, dv)
-        if self.model.arch == "qwen3next":
-            ba = (x @ self.model.weight(blk + "ssm_ba").T).reshape(n, nk, 2, r)
+        q, k, v = q.reshape(n, nk, dk), k.reshape(n, nk, dk), v.reshape(n, nv, dv)
+        if not self.wrong("queries and keys of any length"):
+            q, k = unit(q), unit(k)
+        if not self.wrong("queries not scaled"):
+            q = q / np.sqrt(dk)
+        grouped_heads = self.model.arch == "qwen3next"
+        if grouped_heads:
+            ba = (x @ weight(blk + "ssm_ba").T).reshape(n, nk, 2, r)
             b, a = (ba[:, :, i].reshape(n, nv) for i in (0, 1))
-            key_head = np.arange(nv) // r
         else:
-            a, b = (x @ self.model.weight(blk + name).T for name in ("ssm_alpha", "ssm_beta"))
-            key_head = np.arange(nv) % nk
-        decay = np.exp(get(blk + "ssm_a") * softplus(a + get(blk + "ssm_dt.bias")))
-        rate, y = sigmoid(b), np.zeros((n, nv, dv))
-        for h in range(nv):
-            state = np.zeros((dk, dv))
-            for t in range(n):
-                key, query = k[t, key_head[h]], q[t, key_head[h]] / np.sqrt(dk)
-                state = state * decay[t, h]
-                state = state + np.outer(key, rate[t, h] * (v[t, h] - key @ state))
-                y[t, h] = query @ state
-        y = rms(y, self.model.weight(blk + "ssm_norm"), self.eps) * (z * sigmoid(z))
-        return y.reshape(n, -1) @ self.model.weight(blk + "ssm_out").T
+            a, b = (x @ weight(blk + name).T for name in ("ssm_alpha", "ssm_beta"))
+        slope = get(blk + "ssm_a")
+        if self.wrong("decay exponentiated twice"):
+            slope = -np.exp(slope)
+        decay, rate = np.exp(slope * softplus(a + get(blk + "ssm_dt.bias"))), sigmoid(b)
+        if self.wrong("value heads mapped the other way"):
+            grouped_heads = not grouped_heads
+        key_head = np.arange(nv) // r if grouped_heads else np.arange(nv) % nk
+        y = np.stack([self.remember(q[:, key_head[h]], k[:, key_head[h]], v[:, h], decay[:, h],
+                                    rate[:, h]) for h in range(nv)], axis=1)
+        y = rms(y, weight(blk + "ssm_norm") + self.wrong("1 added to the gated norm"), self.eps)
+        y = y * (sigmoid(z) if self.wrong("sigmoid gates delta-nets") else z * sigmoid(z))
+        return y.reshape(n, -1) @ weight(blk + "ssm_out").T
 
     def attention(self, x, blk):
         n, heads, kv = len(x), self.model.heads, self.model.kv_heads
         dims, weight = self.model.head_dim, self.model.weight
-        q = (x @ weight(blk + "attn_q").T).reshape(n, heads, 2, dims)
-        gate = q[:, :, 1]
+        q = x @ weight(blk + "attn_q").T
+        if self.wrong("queries and gates in halves"):
+            q = q.reshape(n, 2, heads, dims).swapaxes(1, 2)
+        q = q.reshape(n, heads, 2, dims)
+        q, gate = q[:, :, 0], q[:, :, 1]
         k, v = ((x @ weight(blk + name).T).reshape(n, kv, dims) for name in ("attn_k", "attn_v"))
-        q = self.model.rope(rms(q[:, :, 0], weight(blk + "attn_q_norm"), self.eps))
+        q_norm = weight(blk + "attn_q_norm") + self.wrong("1 added to the norm of queries")
+        if self.wrong("rope over the whole head"):
+            base = float(self.meta["rope.freq_base"])
+            self.model.frequencies = base ** (-np.arange(0, dims, 2) / dims)
+        self.model.half_split = not self.wrong("rope of neighbours")
+        q = self.model.rope(rms(q, q_norm, self.eps))
         k = self.model.rope(rms(k, weight(blk + "attn_k_norm"), self.eps))
         k, v = np.repeat(k, heads // kv, axis=1), np.repeat(v, heads // kv, axis=1)
         scores = np.einsum("ihd,jhd->hij", q, k) / np.sqrt(dims)
         scores[:, np.triu(np.ones((n, n), bool), 1)] = -np.inf
         e = np.exp(scores - scores.max(-1, keepdims=True))
-        y = np.einsum("hij,jhd->ihd", e / e.sum(-1, keepdims=True), v) * sigmoid(gate)
+        y = np.einsum("hij,jhd->ihd", e / e.sum(-1, keepdims=True), v)
+        y = y * sigmoid(gate) * (gate if self.wrong("SiLU gates attention") else 1)
         return y.reshape(n, -1) @ weight(blk + "attn_output").T
 
     def mix(self, x, layer):
@@ -312,4 +356,25 @@ class Mixers:
                           for name in ("gate", "up", "down"))
         hidden = x @ gate.T
         y = (hidden * sigmoid(hidden) * (x @ up.T)) @ down.T
+        if self.wrong("shared expert without its gate"):
+            return y
         return sigmoid(x @ self.model.weight(blk + "ffn_gate_inp_shexp"))[:, None] * y
+
+
+def main(paths, tokens=60):
+    import reference
+
+    for path in paths:
+        print(path)
+        for mistake in (None, *MISTAKES):
+            model = reference.Model(path)
+            model.mixers = Mixers(model, mistake)
+            logits = model.logits(model.file["golden.tokens"][:tokens])
+            moved = abs(logits - model.file["golden.logits"][:tokens]).max()
+            if mistake is None or model.mixers.made:
+                print(f"    {mistake or 'no mistake'}: {moved:.2g}", flush=True)
+                assert (moved > 0.1) == (mistake is not None), mistake
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
