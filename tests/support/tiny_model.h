@@ -44,7 +44,9 @@ class TinyModel {
   static TinyModel GptOss(uint32_t vocab = 48) { return TinyModel("gpt-oss", vocab, 4, 48); }
   // Gemma, each layer of its two kinds: dense, with experts, and with inputs to every layer and
   // keys that two layers have from two others.
-  static TinyModel Gemma3() { return TinyModel("gemma3", GemmaShape{2, 0, 0, 0}); }
+  static TinyModel Gemma3(uint32_t layers = 2) {
+    return TinyModel("gemma3", GemmaShape{layers, 0, 0, 0});
+  }
   static TinyModel Gemma4() { return TinyModel("gemma4", GemmaShape{2, 4, 0, 0}); }
   static TinyModel Gemma4Shared() { return TinyModel("gemma4", GemmaShape{4, 0, 8, 2}); }
   // A delta-net, then attention, both with experts and a shared one.
