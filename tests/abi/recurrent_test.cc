@@ -1,6 +1,7 @@
 // Models with delta-nets through the C ABI: their state goes back to checkpoints only, and what a
 // session says never shows how it got there.
 #include <algorithm>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -209,6 +210,45 @@ TEST_CASE("a pass that is given up leaves the state as it was") {
     Prefill(session, prompt);
     REQUIRE(Generate(session) == expected);
     if (status == JUNTO_DONE) break;
+  }
+}
+
+// What evaluate hands out, by position; may fail once.
+struct Logits {
+  static junto_status JUNTO_CALL Take(void* user, uint64_t position, const float* logits,
+                                      size_t vocab) {
+    auto* self = static_cast<Logits*>(user);
+    if (position == self->fail_at) {
+      self->fail_at = UINT64_MAX;
+      return JUNTO_E_IO;
+    }
+    self->rows[position].assign(logits, logits + vocab);
+    return JUNTO_OK;
+  }
+  std::map<uint64_t, std::vector<float>> rows;
+  uint64_t fail_at = UINT64_MAX;
+};
+
+TEST_CASE("an evaluation that fails goes on with the same bits") {
+  Chat chat;
+  const PromptHandle prompt = chat.PromptOf({{"user", "Where is the zebra, and where the café?"}});
+  Error err;
+  Logits expected;
+  const SessionHandle whole = chat.Begin(64);
+  Prefill(whole, prompt);
+  REQUIRE_OK(junto_session_evaluate(whole.get(), Logits::Take, &expected, &err));
+  REQUIRE(expected.rows.size() == UsageOf(whole).prompt_tokens);
+  for (const uint64_t fail_at : {0u, 4u, 5u, 12u, 17u}) {
+    INFO("at " << fail_at);
+    Logits found;
+    found.fail_at = fail_at;
+    const SessionHandle session = chat.Begin(5);
+    Prefill(session, prompt);
+    REQUIRE(junto_session_evaluate(session.get(), Logits::Take, &found, &err) < 0);
+    REQUIRE_OK(junto_session_evaluate(session.get(), Logits::Take, &found, &err));
+    CHECK(found.rows == expected.rows);
+    Prefill(session, prompt);
+    CHECK(Generate(session) == chat.Fresh(prompt));
   }
 }
 
