@@ -240,7 +240,7 @@ typedef struct junto_model_info {
   uint32_t width;
   uint32_t vocab;
   uint32_t context_max;
-  uint32_t experts; /* 0 for dense models */
+  uint32_t experts; /* of a layer that has them; 0 for dense models */
   uint32_t experts_used;
   junto_token bos; /* -1 where there is none */
   junto_token eos;

@@ -1,4 +1,5 @@
 // Models: loading, what they are, and their tokenizer.
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 
@@ -141,8 +142,10 @@ junto_model_info InfoOf(const Model& model) {
   info.width = spec.width;
   info.vocab = spec.vocab;
   info.context_max = spec.context_max;
-  info.experts = spec.layers[0].ffn.router.experts;
-  info.experts_used = spec.layers[0].ffn.router.experts_used;
+  for (const LayerSpec& layer : spec.layers) {
+    info.experts = std::max(info.experts, layer.ffn.router.experts);
+    info.experts_used = std::max(info.experts_used, layer.ffn.router.experts_used);
+  }
   info.bos = model.tokenizer().bos();
   info.eos = model.tokenizer().eos();
   spec.architecture.copy(info.architecture, sizeof(info.architecture) - 1);

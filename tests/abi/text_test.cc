@@ -113,6 +113,15 @@ TEST_CASE("a model without a vocabulary runs on tokens and says so about text") 
   CHECK(std::string(info.architecture) == "llama");
 }
 
+TEST_CASE("a model has the experts of its layers, also where the first has none") {
+  const Fixture fixture(TinyModel::Mimo().Bytes());
+  junto_model_info info;
+  junto_model_info_init(&info, sizeof(info));
+  REQUIRE(junto_model_get_info(fixture.model.get(), &info) == JUNTO_OK);
+  CHECK((info.experts == 4 && info.experts_used == 2));
+  CHECK(std::string(info.architecture) == "mimo2");
+}
+
 TEST_CASE("a prompt keeps its rules, and a mistake changes nothing") {
   Fixture fixture(TinyModel::Chat().Bytes());
   Error err;
