@@ -208,17 +208,13 @@ class Tokenizer {
 
 inline Status Tokenizer::Create(const TokenizerSource& source, Memory* memory,
                                 Owned<Tokenizer>* out) {
-  const auto unsupported = [](const char* key, std::string_view value) {
-    return Status::Make(Code::kUnsupported, "tokenizer.ggml.%s: '%.*s' is not supported", key,
-                        static_cast<int>(Utf8Prefix(value, 64).size()), value.data());
-  };
   Owned<Tokenizer> fresh = New<Tokenizer>(memory, Tag::kTokenizer, memory);
   if (source.model != "no_vocab") {
     fresh->kind_ = FindTokenizerKind(source.model);
-    if (fresh->kind_ == nullptr) return unsupported("model", source.model);
+    if (fresh->kind_ == nullptr) return UnsupportedTokenizer("model", source.model);
     if (fresh->kind_->spelling == Spelling::kByteAlphabet) {
       const bool known = !source.pattern.empty() || FindSplitRule(source.pre) != nullptr;
-      if (!known) return unsupported("pre", source.pre);
+      if (!known) return UnsupportedTokenizer("pre", source.pre);
       JUNTO_TRY(fresh->SetSplit(source));
     }
     JUNTO_TRY(fresh->FillVocabulary(source));

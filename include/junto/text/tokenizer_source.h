@@ -9,6 +9,7 @@
 #include "junto/base/span.h"
 #include "junto/base/status.h"
 #include "junto/io/metadata.h"
+#include "junto/text/tokenizer_kind.h"
 
 namespace junto {
 
@@ -32,6 +33,11 @@ struct TokenizerSource {
   int8_t whole_pieces = -1;  // see SplitRule
 };
 
+inline Status UnsupportedTokenizer(const char* key, std::string_view value) {
+  return Status::Make(Code::kUnsupported, "tokenizer.ggml.%s: '%.*s' is not supported", key,
+                      static_cast<int>(Utf8Prefix(value, 64).size()), value.data());
+}
+
 // Reads the keys tokenizer.ggml.*, those of a vocabulary only where there is one. The views point
 // into `metadata`. E_FORMAT names the key.
 inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out) {
@@ -41,6 +47,8 @@ inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out
     *out = source;
     return Status();
   }
+  const TokenizerKind* kind = FindTokenizerKind(source.model);
+  if (kind == nullptr) return UnsupportedTokenizer("model", source.model);
   const auto id = [&metadata](const char* key, int32_t* value) {
     uint32_t found = UINT32_MAX;
     JUNTO_TRY(metadata.GetU32Or(key, UINT32_MAX, &found));
@@ -57,12 +65,8 @@ inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out
   };
   JUNTO_TRY(metadata.GetStringOr("tokenizer.ggml.pre", "default", &source.pre));
   JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.tokens", &source.tokens));
-  if (metadata.Find("tokenizer.ggml.merges") != nullptr) {
-    JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.merges", &source.merges));
-  }
-  if (metadata.Find("tokenizer.ggml.scores") != nullptr) {
-    JUNTO_TRY(metadata.GetF32s("tokenizer.ggml.scores", &source.scores));
-  }
+  JUNTO_TRY(kind->scored ? metadata.GetF32s("tokenizer.ggml.scores", &source.scores)
+                         : metadata.GetStrings("tokenizer.ggml.merges", &source.merges));
   if (metadata.Find("tokenizer.ggml.token_type") != nullptr) {
     JUNTO_TRY(metadata.GetI32s("tokenizer.ggml.token_type", &source.types));
   }
