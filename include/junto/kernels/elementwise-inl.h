@@ -102,9 +102,7 @@ inline void ScaleAdd(float a, const float* x, size_t n, float* y) {
 }
 inline void Scale(float a, size_t n, float* x) { ForEach(n, ScaleBody{a, x}); }
 inline void Softcap(float cap, size_t n, float* x) { ForEach(n, SoftcapBody{cap, x}); }
-inline void SigmoidGate(const float* x, size_t n, float* y) {
-  ForEach(n, SigmoidGateBody{x, y});
-}
+inline void SigmoidGate(const float* x, size_t n, float* y) { ForEach(n, SigmoidGateBody{x, y}); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace junto

@@ -15,9 +15,10 @@ namespace junto {
 
 // Tokens [0, held) have keys and values; tokens [held, size) wait for a pass.
 //
-// A model with delta-nets goes back to checkpoints only. One is kept of every prompt, where its last
-// turn begins: the next prompt of a chat may change what follows that turn's header, and often does,
-// as reasoning is left out of past answers. A prompt without turns keeps one before its last pass.
+// A model with delta-nets goes back to checkpoints only. One is kept of every prompt, where its
+// last turn begins: the next prompt of a chat may change what follows that turn's header, and often
+// does, as reasoning is left out of past answers. A prompt without turns keeps one before its last
+// pass.
 class Sequence {
  public:
   // Takes room for `context` tokens; see KvCache::LayOut and StateCache::LayOut.
