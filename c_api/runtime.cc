@@ -1,4 +1,6 @@
 // Runtimes, statuses and what belongs to no handle.
+#include <algorithm>
+
 #include "c_api/dispatch.h"
 #include "c_api/handles.h"
 #include "c_api/os/memory.h"
@@ -215,7 +217,9 @@ junto_status junto_runtime_memory(const junto_runtime* r, junto_tag tag, uint64_
     if (tag < JUNTO_TAG_INVALID || tag >= kTagCount) return Code::kInvalid;
     const bool sum = tag == JUNTO_TAG_INVALID;
     *current = sum ? r->memory.total() : r->memory.current(static_cast<Tag>(tag));
-    *peak = sum ? r->memory.total_peak() : r->memory.peak(static_cast<Tag>(tag));
+    // What another thread takes counts before it raises the peak.
+    *peak =
+        std::max(*current, sum ? r->memory.total_peak() : r->memory.peak(static_cast<Tag>(tag)));
     return Status();
   });
 }

@@ -183,6 +183,14 @@ TEST_CASE("tokenizer.json: what is not supported or damaged") {
   CHECK_THAT(refusal([](json& f) { f["model"]["vocab"]["x"] = -1; }), Contains("in range"));
   CHECK_THAT(refusal([](json& f) { f["model"]["merges"][0] = {"a"}; }), Contains("merge 0"));
   CHECK_THAT(refusal([](json& f) { f["model"]["merges"][0] = 5; }), Contains("an array"));
+  CHECK_THAT(refusal([](json& f) {
+               f["model"]["merges"][0] = {"a", "b", "c"};
+             }),
+             Contains("merge 0 has 3 pieces"));
+  CHECK_THAT(refusal([](json& f) {
+               f["model"]["merges"][0] = {"a b", "c"};
+             }),
+             Contains("2 pieces and 1 spaces"));
 
   const std::string text = good.dump();
   Host host;
@@ -211,6 +219,8 @@ TEST_CASE("tokenizer.model") {
   for (size_t size = 0; size < model.size(); size += 1 + size / 50) {  // never a crash
     (void)Tokenizer::FromSentencePiece(model.substr(0, size), &host.memory, &tokenizer);
   }
+  const Status bare = Tokenizer::FromSentencePiece("", &host.memory, &tokenizer);
+  CHECK_THAT(std::string(bare.message()), Contains("field 2 is missing"));
   const auto refusal = [&](const std::string& bytes) {
     const Status refused = Tokenizer::FromSentencePiece(model + bytes, &host.memory, &tokenizer);
     CHECK(refused.failed());

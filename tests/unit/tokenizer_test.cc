@@ -147,6 +147,26 @@ TEST_CASE("shapes mean what their patterns say") {
   }
 }
 
+TEST_CASE("a stranger's pattern is refused, or stops") {
+  test::CountingAllocator allocator;
+  Memory memory(&allocator, 0);
+  Splitter splitter;
+  CHECK(Splitter::Create("a\xF0", &memory, &splitter).code() == Code::kUnsupported);
+  // Matches that begin behind their end, and before where the search began.
+  for (const char* pattern :
+       {"(?=(?&k))(?(DEFINE)(?<k>ab\\K))", "(?<=(?&k))(?(DEFINE)(?<k>\\Ka))"}) {
+    INFO(pattern);
+    if (Splitter::Create(pattern, &memory, &splitter).failed()) continue;
+    SplitScratch scratch(&memory);
+    size_t bytes = 0;
+    const Status status = splitter.Split("abab", &scratch, [&](std::string_view piece) {
+      bytes += piece.size();
+      return bytes <= 4 ? Status() : Status(Code::kInternal);
+    });
+    CHECK((status.ok() || status.code() == Code::kUnsupported));
+  }
+}
+
 TEST_CASE("normal forms equal the reference") {
   test::CountingAllocator allocator;
   Memory memory(&allocator, 0);

@@ -96,13 +96,22 @@ class SentencePieceModel {
     source.unknown = 0;  // what the format takes for granted
     source.bos = 1;
     source.eos = 2;
+    bool found[4] = {};
     ProtoReader reader(file);
     while (!reader.empty()) {
       ProtoReader::Field field;
       JUNTO_TRY(reader.Next(&field));
+      if (field.number < 4) found[field.number] = true;
       if (field.number == 1) JUNTO_TRY(ReadPiece(field.bytes));
       if (field.number == 2) JUNTO_TRY(ReadTrainer(field.bytes, &source));
       if (field.number == 3) JUNTO_TRY(ReadNormaliser(field.bytes, &source));
+    }
+    // What a file does not say means a unigram model, or text that is rewritten.
+    for (const int part : {2, 3}) {
+      if (found[part]) continue;
+      return Status::Make(Code::kUnsupported,
+                          "tokenizer.model: field %d is missing among %zu bytes", part,
+                          file.size());
     }
     source.tokens = tokens_;
     source.types = types_;

@@ -45,7 +45,8 @@ class Splitter {
   static Status Create(std::string_view pattern, Memory* memory, Splitter* out);
 
   // Calls piece(std::string_view), which returns a Status, for consecutive pieces that make up
-  // `text`, which is UTF-8. What no alternative matches is a piece, too.
+  // `text`, which is UTF-8. What no alternative matches is a piece, too. E_UNSUPPORTED where a
+  // pattern takes too many steps for a piece, or matches what is not ahead.
   template <class F>
   Status Split(std::string_view text, SplitScratch* scratch, F&& piece) const {
     if (shape_ != nullptr) {
@@ -119,8 +120,8 @@ inline Status Splitter::Create(std::string_view pattern, Memory* memory, Splitte
   int error = 0;
   size_t position = 0;
   fresh.code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(spelled.data()), spelled.size(),
-                                    PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C,
-                                    &error, &position, context.get()));
+                                    PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &error, &position,
+                                    context.get()));
   if (fresh.code_ == nullptr) {
     if (error == PCRE2_ERROR_HEAP_FAILED) return memory->Refusal(spelled.size(), Tag::kTokenizer);
     return Status::Make(Code::kUnsupported, "split pattern: PCRE2 error %d at byte %zu of %zu",
@@ -165,6 +166,12 @@ inline Status Splitter::Next(std::string_view text, size_t at, SplitScratch* scr
                         text.size());
   }
   const size_t* ends = pcre2_get_ovector_pointer_8(scratch->data_.get());
+  // \K in a lookaround can set the beginning of a match behind its end, or before the search.
+  if (ends[0] < at || ends[1] <= ends[0] || ends[1] > text.size()) {
+    return Status::Make(Code::kUnsupported,
+                        "split pattern: a match from byte %zu to %zu, searched from %zu", ends[0],
+                        ends[1], at);
+  }
   *begin = ends[0];
   *end = ends[1];
   return Status();

@@ -450,9 +450,10 @@ inline void Tokenizer::WriteSpaces(std::string_view text, Span<const Segment> se
   scratch->segments.clear();
   size_t begin = 0;
   for (const Segment& segment : segments) {
-    AppendWithSpaces(text.substr(begin, segment.end - begin), &scratch->text);
+    const size_t end = std::min<size_t>(segment.end, text.size());
+    AppendWithSpaces(text.substr(begin, end - begin), &scratch->text);
     scratch->segments.push_back({scratch->text.size(), segment.trusted});
-    begin = segment.end;
+    begin = end;
   }
   AppendWithSpaces(text.substr(begin), &scratch->text);
 }
@@ -544,7 +545,8 @@ inline void Tokenizer::EncodePiece(std::string_view piece, EncodeScratch* scratc
     JoinCharacters(piece, scratch, out);
   }
   if (known != kNotTried) return;
-  const bool itself = out->size() == first + 1 && out->back() == whole;
+  // An unknown token is joined with the one before it, if that is one as well.
+  const bool itself = whole != unknown_ && out->size() == first + 1 && out->back() == whole;
   yield->store(itself ? kItself : kOthers, std::memory_order_relaxed);
 }
 

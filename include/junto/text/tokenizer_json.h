@@ -2,6 +2,7 @@
 #ifndef JUNTO_TEXT_TOKENIZER_JSON_H_
 #define JUNTO_TEXT_TOKENIZER_JSON_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -37,9 +38,9 @@ class TokenizerJson {
     JUNTO_TRY(reader.Object([&](std::string_view key) -> Status {
       if (key == "model") return ReadModel(&reader);
       if (key == "added_tokens") return ReadAdded(&reader);
-      if (key == "normalizer") return ReadStep(&reader, 0, &TokenizerJson::Normalise);
-      if (key == "pre_tokenizer") return ReadStep(&reader, 0, &TokenizerJson::Split);
-      if (key == "post_processor") return ReadStep(&reader, 0, &TokenizerJson::Finish);
+      if (key == "normalizer") return ReadStep(&reader, &TokenizerJson::Normalise);
+      if (key == "pre_tokenizer") return ReadStep(&reader, &TokenizerJson::Split);
+      if (key == "post_processor") return ReadStep(&reader, &TokenizerJson::Finish);
       return reader.Skip();
     }));
     JUNTO_TRY(reader.End());
@@ -159,11 +160,19 @@ class TokenizerJson {
         JUNTO_TRY(ReadText(reader, &merge));
       } else {
         const size_t begin = text_.size();
+        size_t pieces = 0;
         JUNTO_TRY(reader->Array([&]() -> Status {
-          if (text_.size() != begin) text_.push_back(' ');
+          if (pieces++ != 0) text_.push_back(' ');
           return reader->ReadString(&text_);
         }));
         merge = std::string_view(text_).substr(begin);
+        const auto spaces = static_cast<size_t>(std::count(merge.begin(), merge.end(), ' '));
+        if (pieces != 2 || spaces != 1) {
+          return Status::Make(Code::kFormat,
+                              "tokenizer.json: merge %zu has %zu pieces and %zu spaces, 2 pieces "
+                              "without spaces expected",
+                              merges_.size(), pieces, spaces - (pieces == 0 ? 0 : pieces - 1));
+        }
       }
       merges_.push_back(merge);
       return Status();
@@ -196,7 +205,7 @@ class TokenizerJson {
   }
 
   // One step, or the sequence of steps that one stands for.
-  Status ReadStep(JsonReader* reader, int depth, Apply apply) {
+  Status ReadStep(JsonReader* reader, Apply apply) {
     bool null = false;
     JUNTO_TRY(IsNull(reader, &null));
     if (null) return Status();
@@ -217,7 +226,7 @@ class TokenizerJson {
         });
       }
       if (key == "normalizers" || key == "pretokenizers" || key == "processors") {
-        return reader->Array([&] { return ReadStep(reader, depth + 1, apply); });
+        return reader->Array([&] { return ReadStep(reader, apply); });
       }
       return reader->Skip();
     }));

@@ -166,7 +166,8 @@ inline Status ReadGemma3(const Gguf& gguf, const ModelOptions&, ModelSpec* spec)
     attention->sees_ahead = true;
     // The file of the 27B, alone with so many layers, does not say that it scales otherwise.
     const bool largest = spec->layers.size() == 62;
-    const uint32_t scaled_by = largest ? spec->width / attention->heads : attention->key_dim;
+    const uint32_t scaled_by =
+        largest ? std::max(spec->width / attention->heads, 1u) : attention->key_dim;
     attention->scale = 1.0f / std::sqrt(static_cast<float>(scaled_by));
     layer->ffn.width = layers.widths[i];
     layer->ffn.activation.kind = Activation::kGelu;
