@@ -65,27 +65,7 @@ TEST_CASE("an answer is word for word that of HF transformers") {
 TEST_CASE(
     "on plain English float weights equal HF, int8 activations lose no more than llama.cpp's") {
   Host host(2);
-  const auto tokens = ReadReference<int32_t>(&host, kReference, "tokens");
-  const auto exact = host.Load(JUNTO_TEST_MODEL, Widened());
-  const auto shipped = host.Load(JUNTO_TEST_MODEL);
-  const size_t vocab = exact->spec().vocab;
-  TextReader exact_reader(&host, *exact, tokens.size(), KvType::kF32);
-  TextReader shipped_reader(&host, *shipped, tokens.size(), KvType::kF16);
-  Golden golden(&host, kReference);
-  Distance distance;
-  constexpr size_t kPiece = 256;
-  for (size_t begin = 0; begin < tokens.size(); begin += kPiece) {
-    const Span<const int32_t> text(tokens.data(), begin + kPiece);
-    const std::vector<float> expected = exact_reader.Read(text);
-    const std::vector<float> found = shipped_reader.Read(text);
-    REQUIRE(expected.size() == kPiece * vocab);
-    REQUIRE(found.size() == kPiece * vocab);
-    for (size_t i = 0; i < kPiece; ++i) {
-      golden.Compare(begin + i, &expected[i * vocab], vocab);
-      distance.Add(&expected[i * vocab], &found[i * vocab], vocab);
-    }
-  }
-  golden.Check();
+  const Distance distance = ReadBothWays(&host, kReference, 256);
   // llama.cpp on this text: KL 0.00233 to 0.00244, top-1 96.1 to 96.9 %, NMSE 1.3e-3; agreement has
   // a standard error of 0.3 %. Finer activation scales and a head read in two steps do better.
   INFO("KL " << distance.divergence() << " +- " << distance.divergence_error() << ", top-1 "

@@ -160,6 +160,33 @@ class Distance {
   double agreed_ = 0.0;
 };
 
+// Reads the reference's text with the model of these tests, `piece` tokens at a time, which divide
+// it. Holds float weights to the golden logits, and returns how far the file as it is, with int8
+// activations and f16 keys and values, is from them.
+inline Distance ReadBothWays(Host* host, const char* reference, size_t piece) {
+  const auto tokens = ReadReference<int32_t>(host, reference, "tokens");
+  const auto exact = host->Load(JUNTO_TEST_MODEL, Widened());
+  const auto shipped = host->Load(JUNTO_TEST_MODEL);
+  const size_t vocab = exact->spec().vocab;
+  TextReader exact_reader(host, *exact, tokens.size(), KvType::kF32);
+  TextReader shipped_reader(host, *shipped, tokens.size(), KvType::kF16);
+  Golden golden(host, reference);
+  Distance distance;
+  for (size_t begin = 0; begin < tokens.size(); begin += piece) {
+    const Span<const int32_t> text(tokens.data(), begin + piece);
+    const std::vector<float> expected = exact_reader.Read(text);
+    const std::vector<float> found = shipped_reader.Read(text);
+    REQUIRE(expected.size() == piece * vocab);
+    REQUIRE(found.size() == piece * vocab);
+    for (size_t i = 0; i < piece; ++i) {
+      golden.Compare(begin + i, &expected[i * vocab], vocab);
+      distance.Add(&expected[i * vocab], &found[i * vocab], vocab);
+    }
+  }
+  golden.Check();
+  return distance;
+}
+
 }  // namespace test
 }  // namespace junto
 

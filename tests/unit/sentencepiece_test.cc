@@ -9,48 +9,30 @@
 #include "junto/text/byte_pairs.h"
 #include "tests/support/faults.h"
 #include "tests/support/text_vocabulary.h"
+#include "tests/support/tokenizer_fixture.h"
 
 namespace junto {
 namespace {
 
 using Catch::Matchers::Contains;
+using test::Ids;
 using test::TextData;
 using test::TextVocabulary;
-using Ids = std::vector<int32_t>;
 
 const char* const kFile = "sentencepiece.json";
 
-struct Fixture {
+struct Fixture : test::TokenizerFixture {
   // `model` as tokenizer.ggml.model has it.
-  explicit Fixture(std::string_view model, bool space = false) {
+  explicit Fixture(std::string_view model, bool space = false) : TokenizerFixture(kFile) {
     TokenizerSource source = vocabulary.Source("default");
     source.model = model;
     source.adds_space = space ? 1 : 0;
     source.unknown = vocabulary.Id("<unk>");
     Create(source);
   }
-  void Create(const TokenizerSource& source) {
-    const Status status = Tokenizer::Create(source, &memory, &tokenizer);
-    INFO(status.message());
-    REQUIRE(status.ok());
-  }
   Ids Encode(std::string_view text, bool parse_special = true, bool add_bos = false) {
-    Vector<int32_t> ids({&memory, Tag::kScratch});
-    const Status status = tokenizer->Encode(text, add_bos, parse_special, &ids);
-    INFO(status.message());
-    REQUIRE(status.ok());
-    return Ids(ids.begin(), ids.end());
+    return TokenizerFixture::Encode(text, parse_special, add_bos);
   }
-  std::string Decode(const Ids& ids) {
-    std::string text;
-    for (const int32_t id : ids) text += tokenizer->Piece(id);
-    return text;
-  }
-
-  test::CountingAllocator allocator;
-  Memory memory{&allocator, 0};
-  TextVocabulary vocabulary{kFile};
-  Owned<Tokenizer> tokenizer;
 };
 
 void AppendWithMarks(std::string_view text, std::string* marks) {

@@ -12,42 +12,26 @@
 #include "tests/support/faults.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/text_vocabulary.h"
+#include "tests/support/tokenizer_fixture.h"
 
 namespace junto {
 namespace {
 
 using Catch::Matchers::Contains;
+using test::Ids;
 using test::TextData;
 using test::TextVocabulary;
-using Ids = std::vector<int32_t>;
 
 constexpr const char* kRules[] = {"gpt-2", "smollm", "gpt-4o", "llama-bpe", "qwen2", "qwen35"};
 
-struct Fixture {
-  explicit Fixture(std::string_view pre = "gpt-2") { Create(vocabulary.Source(pre)); }
-
-  void Create(const TokenizerSource& source) {
-    const Status status = Tokenizer::Create(source, &memory, &tokenizer);
-    INFO(status.message());
-    REQUIRE(status.ok());
+struct Fixture : test::TokenizerFixture {
+  explicit Fixture(std::string_view pre = "gpt-2") : TokenizerFixture("tokenizer.json") {
+    Create(vocabulary.Source(pre));
   }
+
   Ids Encode(std::string_view text, bool parse_special = false, bool add_bos = false) {
-    Vector<int32_t> ids({&memory, Tag::kScratch});
-    const Status status = tokenizer->Encode(text, add_bos, parse_special, &ids);
-    INFO(status.message());
-    REQUIRE(status.ok());
-    return Ids(ids.begin(), ids.end());
+    return TokenizerFixture::Encode(text, parse_special, add_bos);
   }
-  std::string Decode(const Ids& ids) {
-    std::string text;
-    for (const int32_t id : ids) text += tokenizer->Piece(id);
-    return text;
-  }
-
-  test::CountingAllocator allocator;
-  Memory memory{&allocator, 0};
-  TextVocabulary vocabulary;
-  Owned<Tokenizer> tokenizer;
 };
 
 std::vector<size_t> Sizes(const Splitter& splitter, SplitScratch* scratch, std::string_view text) {

@@ -147,9 +147,10 @@ struct KernelTable {
   // y[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; weight may be nullptr (ones); y may be x.
   void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* y);
 
-  // To int8 as ActivationBlock says, round to nearest even. n is a multiple of 32.
+  // To int8 as ActivationBlock says, round to nearest even. n is a multiple of 32. Blocks are for
+  // this table's own kernels: other instruction sets may arrange theirs otherwise.
   void (*quantise)(const float* x, size_t n, ActivationBlock* y);
-  // What the blocks stand for: y[i] = (scale * sub_scale) * q. Blocks of this table's quantise.
+  // What the blocks stand for: y[i] = (scale * sub_scale) * q.
   void (*dequantise)(const ActivationBlock* x, size_t n, float* y);
 
   // y[i] = f(gate[i], up[i]); y may be gate or up.

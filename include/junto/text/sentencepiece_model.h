@@ -22,6 +22,19 @@ class ProtoReader {
     std::string_view bytes;  // of strings and messages
   };
 
+  // Calls field(const Field&), which returns a Status, for each field of a message.
+  template <class F>
+  static Status ForEach(std::string_view message, F&& field) {
+    ProtoReader reader(message);
+    while (!reader.empty()) {
+      Field read;
+      JUNTO_TRY(reader.Next(&read));
+      JUNTO_TRY(field(read));
+    }
+    return Status();
+  }
+
+ private:
   explicit ProtoReader(std::string_view message) : message_(message) {}
 
   bool empty() const { return at_ == message_.size(); }
@@ -50,7 +63,6 @@ class ProtoReader {
     return Status();
   }
 
- private:
   Status Varint(uint64_t* out) {
     *out = 0;
     for (int shift = 0; shift < 64; shift += 7) {
@@ -97,15 +109,13 @@ class SentencePieceModel {
     source.bos = 1;
     source.eos = 2;
     bool found[4] = {};
-    ProtoReader reader(file);
-    while (!reader.empty()) {
-      ProtoReader::Field field;
-      JUNTO_TRY(reader.Next(&field));
+    JUNTO_TRY(ProtoReader::ForEach(file, [&](const ProtoReader::Field& field) {
       if (field.number < 4) found[field.number] = true;
-      if (field.number == 1) JUNTO_TRY(ReadPiece(field.bytes));
-      if (field.number == 2) JUNTO_TRY(ReadTrainer(field.bytes, &source));
-      if (field.number == 3) JUNTO_TRY(ReadNormaliser(field.bytes, &source));
-    }
+      if (field.number == 1) return ReadPiece(field.bytes);
+      if (field.number == 2) return ReadTrainer(field.bytes, &source);
+      if (field.number == 3) return ReadNormaliser(field.bytes, &source);
+      return Status();
+    }));
     // What a file does not say means a unigram model, or text that is rewritten.
     for (const int part : {2, 3}) {
       if (found[part]) continue;
@@ -125,17 +135,15 @@ class SentencePieceModel {
     std::string_view text;
     int32_t type = 1;
     float score = 0;
-    ProtoReader reader(message);
-    while (!reader.empty()) {
-      ProtoReader::Field field;
-      JUNTO_TRY(reader.Next(&field));
+    JUNTO_TRY(ProtoReader::ForEach(message, [&](const ProtoReader::Field& field) {
       if (field.number == 1) text = field.bytes;
       if (field.number == 2) {
         const auto bits = static_cast<uint32_t>(field.value);
         std::memcpy(&score, &bits, sizeof(score));
       }
       if (field.number == 3) type = field.value < 100 ? static_cast<int32_t>(field.value) : 100;
-    }
+      return Status();
+    }));
     tokens_.push_back(text);
     types_.push_back(type);
     scores_.push_back(score);
@@ -144,16 +152,14 @@ class SentencePieceModel {
 
   static Status ReadTrainer(std::string_view message, TokenizerSource* source) {
     uint64_t kind = 1;
-    ProtoReader reader(message);
-    while (!reader.empty()) {
-      ProtoReader::Field field;
-      JUNTO_TRY(reader.Next(&field));
+    JUNTO_TRY(ProtoReader::ForEach(message, [&](const ProtoReader::Field& field) {
       const auto id = static_cast<int32_t>(static_cast<uint32_t>(field.value));
       if (field.number == 3) kind = field.value;
       if (field.number == 40) source->unknown = id;
       if (field.number == 41) source->bos = id;
       if (field.number == 42) source->eos = id;
-    }
+      return Status();
+    }));
     if (kind == 2) return Status();
     return Status::Make(Code::kUnsupported,
                         "tokenizer.model: kind %llu of model, byte pair encoding (2) expected",
@@ -163,14 +169,12 @@ class SentencePieceModel {
   static Status ReadNormaliser(std::string_view message, TokenizerSource* source) {
     uint64_t squeezes = 1;
     size_t rules = 0;
-    ProtoReader reader(message);
-    while (!reader.empty()) {
-      ProtoReader::Field field;
-      JUNTO_TRY(reader.Next(&field));
+    JUNTO_TRY(ProtoReader::ForEach(message, [&](const ProtoReader::Field& field) {
       if (field.number == 2) rules = field.bytes.size();
       if (field.number == 3) source->adds_space = field.value != 0 ? 1 : 0;
       if (field.number == 4) squeezes = field.value;
-    }
+      return Status();
+    }));
     if (squeezes == 0 && rules == 0) return Status();
     return Status::Make(Code::kUnsupported,
                         "tokenizer.model: it rewrites text, by %zu bytes of rules%s", rules,

@@ -204,6 +204,23 @@ inline Status BindLayerInput(const Binder& binder, const ModelSpec& spec, LayerS
                            &layer->input_post_norm);
 }
 
+// The current layer of a Gemma 4, of which the dense network is `dense_width` wide; experts, where
+// there are any, `ffn` has.
+inline Status BindGemma4Layer(const Binder& binder, const ModelSpec& spec, uint32_t dense_width,
+                              LayerSpec* layer) {
+  const bool beside = layer->ffn.router.experts != 0;
+  FeedForwardSpec* dense = beside ? &layer->beside : &layer->ffn;
+  layer->ffn.activation.kind = layer->beside.activation.kind = Activation::kGelu;
+  dense->width = dense_width;
+  const Need values = layer->attention.window == 0 ? Need::kOptional : Need::kRequired;
+  JUNTO_TRY(BindGemmaAttention(binder, spec, values, layer));
+  JUNTO_TRY(
+      BindGemmaDense(binder, spec, dense, beside ? &layer->beside_norm : &layer->ffn_norm, layer));
+  if (beside) JUNTO_TRY(BindGemmaExperts(binder, spec, layer));
+  JUNTO_TRY(BindLayerInput(binder, spec, layer));
+  return binder.BindVector("layer_output_scale.weight", 1, Need::kOptional, &layer->scale);
+}
+
 inline Status ReadGemma4(const Gguf& gguf, const ModelOptions&, ModelSpec* spec) {
   const FamilyKeys keys(&gguf.metadata(), spec->architecture);
   Binder binder(&gguf);
@@ -240,20 +257,9 @@ inline Status ReadGemma4(const Gguf& gguf, const ModelOptions&, ModelSpec* spec)
 
   for (uint32_t i = 0; i < count; ++i) {
     binder.EnterLayer(i);
-    LayerSpec* layer = &spec->layers[i];
-    const bool beside = router.experts != 0;
-    FeedForwardSpec* dense = beside ? &layer->beside : &layer->ffn;
-    layer->ffn.activation.kind = layer->beside.activation.kind = Activation::kGelu;
-    layer->ffn.router = router;
-    layer->ffn.width = expert_widths[i];
-    dense->width = layers.widths[i];
-    const Need values = layer->attention.window == 0 ? Need::kOptional : Need::kRequired;
-    JUNTO_TRY(BindGemmaAttention(binder, *spec, values, layer));
-    JUNTO_TRY(BindGemmaDense(binder, *spec, dense, beside ? &layer->beside_norm : &layer->ffn_norm,
-                             layer));
-    if (beside) JUNTO_TRY(BindGemmaExperts(binder, *spec, layer));
-    JUNTO_TRY(BindLayerInput(binder, *spec, layer));
-    JUNTO_TRY(binder.BindVector("layer_output_scale.weight", 1, Need::kOptional, &layer->scale));
+    spec->layers[i].ffn.router = router;
+    spec->layers[i].ffn.width = expert_widths[i];
+    JUNTO_TRY(BindGemma4Layer(binder, *spec, layers.widths[i], &spec->layers[i]));
   }
   return Status();
 }
