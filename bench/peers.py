@@ -30,6 +30,7 @@ def parse():
                         help="in each round, after one that warms up; 2")
     parser.add_argument("--backend", help="one of llama.cpp's CPU backends, such as haswell (AVX2), "
                         "and not the one that it chooses for this machine")
+    parser.add_argument("--isa", help="the best instructions that Junto may use, such as avx2")
     parser.add_argument("--source", action="store_true",
                         help="llama.cpp as Python's llama-cpp-python builds it here")
     parser.add_argument("--junto", metavar="PROGRAM", default=ROOT / "build/bin/junto",
@@ -65,8 +66,9 @@ def run(command):
 
 
 def run_junto(model, options):
-    return run([options.junto, "bench", model, "-t", options.threads, "-p", options.prompt,
-                "-n", options.new, "-r", options.repetitions, "--json"])
+    command = [options.junto, "bench", model, "-t", options.threads, "-p", options.prompt,
+               "-n", options.new, "-r", options.repetitions, "--json"]
+    return run(command + (["--isa", options.isa] if options.isa else []))
 
 
 def run_llama(model, options, vocabulary):

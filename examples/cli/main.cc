@@ -124,6 +124,20 @@ void AddCompute(CLI::App* command, ModelOptions* options) {
       ->add_option("--memory-limit", options->memory_limit, "fail rather than take more, as 8GiB")
       ->transform(CLI::AsSizeValue(false))
       ->option_text("BYTES");
+  // Highway's bits of x86-64 instruction sets: the better one has the lower.
+  static const std::map<std::string, uint64_t> kIsas = {
+      {"sse4", 1u << 11}, {"avx2", 1u << 9}, {"avx512", 1u << 8}, {"avx512vnni", 1u << 7}};
+  command
+      ->add_option_function<std::string>(
+          "--isa",
+          [options](const std::string& name) {
+            const auto best = kIsas.find(name);
+            if (best == kIsas.end())
+              Reject("--isa", "sse4, avx2, avx512 or avx512vnni expected, '" + name + "' found");
+            options->isa_deny = best->second - 1;
+          },
+          "no instructions beyond sse4, avx2, avx512 or avx512vnni")
+      ->option_text("NAME");
 }
 
 void AddKv(CLI::App* command, SessionOptions* options) {

@@ -18,6 +18,7 @@ Runtime NewRuntime(const ModelOptions& options) {
   junto_runtime_desc services = Struct(junto_runtime_desc_init);
   services.max_threads = options.threads;
   services.memory_limit = options.memory_limit;
+  services.isa_deny = options.isa_deny;
   if (options.verbose) {
     services.log = Log;
     services.log_level = JUNTO_LOG_DEBUG;
