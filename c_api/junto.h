@@ -17,8 +17,8 @@
  * Threads:  [any] callable from any thread at any time. [one] one thread at a time per handle;
  *           misuse and re-entry give JUNTO_E_BUSY. Inside a stream or logits callback [any] calls
  *           are legal; inside log, allocator, file, clock, progress and task callbacks none are.
- * Status:   < 0 failed and changed nothing (E_SHORT_BUFFER still sets the size; a step whose stream
- *           callback fails keeps the tokens it has shown), 0 worked, > 0 stopped early on purpose.
+ * Status:   < 0 failed and changed nothing (E_SHORT_BUFFER still sets the size; a stream callback
+ *           that fails ends its session's generation, as one that stops), 0 worked, > 0 stopped early on purpose.
  * Handles:  born with one reference; children keep parents alive, so any release order is legal.
  * Structs:  call *_init(&s, sizeof s) first. Fields are only ever appended, and an appended zero
  *           means "as before". A zero-filled struct with struct_size set is valid.
@@ -349,6 +349,11 @@ typedef struct junto_session_desc {
    * a checkpoint. One is taken of every prompt, where its last turn begins, as many as fit so many
    * bytes, 8 at most, under KV. 0 = 512 MiB; fewer than one takes: none. Others ignore it. */
   uint64_t checkpoint_bytes;
+  /* Forks that may live beside the session at the same time, at most 4096, and how many tokens each
+   * may hold beside what it shares with the others; 0 = context_tokens. Their room is part of the
+   * plan: scratch for each, keys and values for its own tokens, and as many checkpoints again. */
+  uint32_t max_forks;
+  uint32_t fork_tokens;
 } junto_session_desc;
 
 typedef struct junto_sampling {
@@ -381,11 +386,30 @@ JUNTO_API junto_status JUNTO_CALL junto_session_create(junto_model* m,
                                                        junto_session** out,
                                                        junto_error* JUNTO_OPT err); /* [any] */
 JUNTO_API void JUNTO_CALL junto_session_release(junto_session* s);                  /* [one] */
+/* [one] Another session that goes on from here by itself: the same context, sampling, stops, biases
+ * and pending text. Keys, values and recurrent states are shared until one of the two changes them,
+ * so forking copies none. A fork may be forked; the memory of all ends with the last of them. The
+ * two may run on different threads. E_MEMORY when max_forks of them live, and from prefill's or
+ * fork's next step when they hold more tokens apart than max_forks and fork_tokens say. */
+JUNTO_API junto_status JUNTO_CALL junto_session_fork(junto_session* s, junto_session** out,
+                                                     junto_error* JUNTO_OPT err);
+/* [one] Makes the first `position` tokens the context, as if they had been the prompt: the next step
+ * continues them. What a window's ring or a recurrent layer no longer remembers is computed anew.
+ * 0 empties the session; beyond the tokens there are is E_INVALID. */
+JUNTO_API junto_status JUNTO_CALL junto_session_rewind(junto_session* s, uint64_t position,
+                                                       junto_error* JUNTO_OPT err);
 JUNTO_API junto_status JUNTO_CALL junto_session_set_sampling(
     junto_session* s, const junto_sampling* p, junto_error* JUNTO_OPT err); /* [one] */
 /* [one] Generation ends before `text`, which is not emitted. At most 16 stops of 128 bytes. */
 JUNTO_API junto_status JUNTO_CALL junto_session_add_stop(junto_session* s, const char* text,
                                                          size_t size, junto_error* JUNTO_OPT err);
+
+/* [one] Adds biases[i] to the logit of tokens[i], before penalties, for all tokens to come; -INFINITY
+ * bans one. Replaces what was set; count 0 clears it. At most 1024. */
+JUNTO_API junto_status JUNTO_CALL junto_session_set_bias(junto_session* s,
+                                                         const junto_token* tokens,
+                                                         const float* biases, size_t count,
+                                                         junto_error* JUNTO_OPT err);
 
 /* ---- running: callbacks run on the thread that called step or generate, never on a worker
  * ------*/
@@ -396,7 +420,7 @@ typedef enum junto_stop {
   JUNTO_STOP_TEXT = 2,      /* a stop text was reached */
   JUNTO_STOP_LENGTH = 3,    /* max_new_tokens */
   JUNTO_STOP_CONTEXT = 4,   /* the context is full */
-  JUNTO_STOP_CALLBACK = 5,  /* the stream callback returned > 0 */
+  JUNTO_STOP_CALLBACK = 5,  /* the stream callback stopped it or failed */
   JUNTO_STOP_CANCELLED = 6, /* junto_session_cancel */
   JUNTO_STOP_FORCE32 = 0x7FFFFFFF
 } junto_stop;

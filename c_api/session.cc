@@ -1,4 +1,6 @@
 // Sessions and batches.
+#include <cmath>
+
 #include "c_api/handles.h"
 
 namespace junto {
@@ -95,6 +97,8 @@ Status TakeSessionSpec(const junto_session_desc* given, SessionSpec* spec) {
   spec->context = desc.context_tokens;
   spec->chunk = desc.prefill_chunk;
   spec->checkpoint_bytes = desc.checkpoint_bytes;
+  spec->max_forks = desc.max_forks;
+  spec->fork_tokens = desc.fork_tokens;
   switch (desc.kv_dtype) {
     case JUNTO_DTYPE_AUTO:
     case JUNTO_F16:
@@ -133,15 +137,34 @@ Status TakeSampling(const junto_sampling& given, SamplingSpec* spec, uint32_t* m
   return CheckSampling(*spec);
 }
 
-// Bytes that creating a session takes under OBJECT.
-constexpr uint64_t kSessionObjects = sizeof(junto_session) + sizeof(Session);
+Status SetBiases(Session* session, Span<const junto_token> tokens, const float* biases) {
+  if (tokens.size() > Generation::kMaxBiases) {
+    return Status::Make(Code::kInvalid, "%zu biases: at most %u are kept", tokens.size(),
+                        static_cast<unsigned>(Generation::kMaxBiases));
+  }
+  const uint32_t vocab = session->model().spec().vocab;
+  TokenBias checked[Generation::kMaxBiases];
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || static_cast<uint32_t>(tokens[i]) >= vocab) {
+      return Status::Make(Code::kInvalid, "bias %zu is of token %d, outside of a vocabulary of %u",
+                          i, static_cast<int>(tokens[i]), vocab);
+    }
+    if (!(biases[i] < INFINITY)) {
+      return Status::Make(Code::kInvalid, "bias %zu is %g: a number or -infinity expected", i,
+                          static_cast<double>(biases[i]));
+    }
+    checked[i] = {tokens[i], biases[i]};
+  }
+  session->generation().SetBiases({checked, tokens.size()});
+  return Status();
+}
 
 Status PlanOf(const junto_model& model, const SessionSpec& spec, junto_tag tag, uint64_t* bytes) {
   SessionPlan plan;
   JUNTO_TRY(Session::Plan(*model.model, spec, &plan));
   switch (tag) {
     case JUNTO_TAG_OBJECT:
-      *bytes = kSessionObjects;
+      *bytes = plan.object + spec.family() * sizeof(junto_session);
       return Status();
     case JUNTO_TAG_WEIGHTS:
       *bytes = model.model->weight_bytes() - model.model->mapped_bytes();
@@ -259,6 +282,23 @@ junto_status junto_session_create(junto_model* m, const junto_session_desc* desc
   });
 }
 
+junto_status junto_session_fork(junto_session* s, junto_session** out, junto_error* err) {
+  return WithSession(s, err, [&](Session* session) -> Status {
+    if (out == nullptr) return NullArgument("out");
+    Owned<Session> fork;
+    JUNTO_TRY(session->Fork(&fork));
+    junto_session* handle = Create<junto_session>(s->model->runtime, s->model);
+    handle->session = std::move(fork);
+    s->model->references.Retain();
+    *out = handle;
+    return Status();
+  });
+}
+
+junto_status junto_session_rewind(junto_session* s, uint64_t position, junto_error* err) {
+  return WithSession(s, err, [&](Session* session) { return session->Rewind(position); });
+}
+
 void junto_session_release(junto_session* s) {
   if (s != nullptr) Release(s);
 }
@@ -281,6 +321,16 @@ junto_status junto_session_add_stop(junto_session* s, const char* text, size_t s
   return WithSession(s, err, [&](Session* session) -> Status {
     if (text == nullptr) return NullArgument("text");
     return session->generation().stream().AddStop({text, size});
+  });
+}
+
+junto_status junto_session_set_bias(junto_session* s, const junto_token* tokens,
+                                    const float* biases, size_t count, junto_error* err) {
+  return WithSession(s, err, [&](Session* session) -> Status {
+    if (count != 0 && (tokens == nullptr || biases == nullptr)) {
+      return NullArgument("tokens or biases");
+    }
+    return SetBiases(session, {tokens, count}, biases);
   });
 }
 

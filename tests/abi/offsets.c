@@ -82,7 +82,7 @@ FIELD(junto_model_info, bos, 64);
 FIELD(junto_model_info, eos, 68);
 FIELD(junto_model_info, architecture, 72);
 
-SIZE(junto_session_desc, 32);
+SIZE(junto_session_desc, 40);
 FIELD(junto_session_desc, struct_size, 0);
 FIELD(junto_session_desc, flags, 4);
 FIELD(junto_session_desc, context_tokens, 8);
@@ -90,6 +90,8 @@ FIELD(junto_session_desc, prefill_chunk, 12);
 FIELD(junto_session_desc, kv_dtype, 16);
 FIELD(junto_session_desc, reserved, 20);
 FIELD(junto_session_desc, checkpoint_bytes, 24);
+FIELD(junto_session_desc, max_forks, 32);
+FIELD(junto_session_desc, fork_tokens, 36);
 
 SIZE(junto_sampling, 56);
 FIELD(junto_sampling, struct_size, 0);

@@ -107,10 +107,13 @@ std::vector<float> ImageLogits(Host* host, const Model& model, const Reference& 
   for (size_t i = 0; i < images.size(); i += 2) {
     std::fill(ends.begin() + images[i], ends.begin() + images[i + 1], images[i + 1]);
   }
+  const SessionSpec spec = test::SpecOf(count, count, KvType::kF32);
+  KvPool pages;
   KvCache kv;
   Pass pass;
   const auto lay_out = [&](Arena* arena) {
-    kv.LayOut(model.spec(), count, count, KvType::kF32, arena, arena);
+    pages.LayOut(model.spec(), spec, arena, arena);
+    kv.LayOut(model.spec(), spec, &pages, arena);
     pass.LayOut(model.engine(), count, count, arena);
   };
   Arena measured;
@@ -120,6 +123,7 @@ std::vector<float> ImageLogits(Host* host, const Model& model, const Reference& 
       Block::Allocate(&host->memory, measured.used(), Arena::kAlignment, Tag::kScratch, &block));
   Arena arena(block.data(), measured.used());
   lay_out(&arena);
+  RequireOk(kv.Prepare(0, count));
   for (uint32_t i = 0; i < count; ++i) {
     REQUIRE(pass.AddRow(&kv, nullptr, i, ends[i], reference.tokens[i]));
     pass.AddHead(i);

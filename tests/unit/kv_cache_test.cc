@@ -19,10 +19,21 @@ struct Shape {
   uint32_t value_dim = 5;
 };
 
-// A cache over memory of its own.
+SessionSpec SpecOf(uint32_t context, uint32_t chunk, KvType type) {
+  SessionSpec spec;
+  spec.context = context;
+  spec.chunk = chunk;
+  spec.kv_type = type;
+  return spec;
+}
+
+// A family of caches over memory of its own; kv is the first.
 struct Cache {
   Cache(const std::vector<Shape>& shapes, uint32_t context, uint32_t chunk, KvType type)
-      : spec(&memory) {
+      : Cache(shapes, SpecOf(context, chunk, type)) {}
+
+  Cache(const std::vector<Shape>& shapes, const SessionSpec& session_spec)
+      : spec(&memory), family(session_spec.family()), kv(family[0]) {
     for (const Shape& shape : shapes) {
       LayerSpec layer;
       layer.attention.window = shape.window;
@@ -33,18 +44,23 @@ struct Cache {
     }
     Arena tables;
     Arena pages;
-    kv.LayOut(spec, context, chunk, type, &tables, &pages);
+    LayOut(session_spec, &tables, &pages);
     table_bytes = tables.used();
     page_bytes = pages.used();
     REQUIRE(Block::Allocate(&memory, table_bytes, Arena::kAlignment, Tag::kKv, &table_block).ok());
     REQUIRE(Block::Allocate(&memory, page_bytes, Arena::kAlignment, Tag::kKv, &page_block).ok());
     Arena place_tables(table_block.data(), table_block.size());
     Arena place_pages(page_block.data(), page_block.size());
-    kv.LayOut(spec, context, chunk, type, &place_tables, &place_pages);
+    LayOut(session_spec, &place_tables, &place_pages);
     REQUIRE(place_tables.ok());
     REQUIRE(place_pages.ok());
     REQUIRE(place_tables.used() == table_bytes);
     REQUIRE(place_pages.used() == page_bytes);
+  }
+
+  void LayOut(const SessionSpec& session_spec, Arena* tables, Arena* pages) {
+    pool.LayOut(spec, session_spec, tables, pages);
+    for (KvCache& member : family) member.LayOut(spec, session_spec, &pool, tables);
   }
 
   test::CountingAllocator allocator;
@@ -54,7 +70,9 @@ struct Cache {
   Block page_block;
   uint64_t table_bytes = 0;
   uint64_t page_bytes = 0;
-  KvCache kv;
+  KvPool pool;
+  std::vector<KvCache> family;
+  KvCache& kv;
 };
 
 TEST_CASE("blocks are as large as their shape says, apart and inside") {
@@ -62,6 +80,7 @@ TEST_CASE("blocks are as large as their shape says, apart and inside") {
     const std::vector<Shape> shapes = {{0, 2, 3, 5}, {100, 1, 64, 64}, {0, 4, 7, 1}};
     Cache cache(shapes, 1000, 16, type);
     CHECK(cache.kv.type() == type);
+    for (uint64_t p = 0; p < 1000; p += 8) REQUIRE(cache.kv.Prepare(p, p + 8).ok());
     std::map<const uint8_t*, uint64_t> pieces;
     for (uint32_t i = 0; i < shapes.size(); ++i) {
       const Shape& shape = shapes[i];
@@ -72,6 +91,7 @@ TEST_CASE("blocks are as large as their shape says, apart and inside") {
       CHECK(layer.window == shape.window);
       CHECK(layer.block_count == (shape.window == 0 ? 16u : 3u));
       for (uint32_t b = 0; b < layer.block_count; ++b) {
+        REQUIRE(layer.blocks[b] != nullptr);
         pieces[layer.blocks[b]] = layer.block_bytes;
         CHECK(reinterpret_cast<uintptr_t>(layer.blocks[b]) % KvTypeSize(type) == 0);
       }
@@ -115,8 +135,8 @@ TEST_CASE("a ring holds the window and a chunk, and no more blocks than the cont
     spec.layers.push_back(layer);
     Arena tables;
     Arena pages;
-    KvCache kv;
-    kv.LayOut(spec, c.context, c.chunk, KvType::kF16, &tables, &pages);
+    KvPool pool;
+    pool.LayOut(spec, SpecOf(c.context, c.chunk, KvType::kF16), &tables, &pages);
     INFO("context " << c.context << ", chunk " << c.chunk << ", window " << c.window);
     CHECK(pages.used() == uint64_t{c.blocks} * 64 * 2 * 2);
   }
@@ -159,10 +179,10 @@ TEST_CASE("rewinding is allowed exactly where no block was reused") {
       Cache cache({{0}, {window}}, kContext, chunk, KvType::kF16);
       const uint32_t blocks = cache.kv.layer(1).block_count;
       for (uint64_t end = 0; end <= kContext; end += 1 + end % 41) {
-        cache.kv.Clear();
-        cache.kv.NoteWrites(end / 2);
-        cache.kv.NoteWrites(end);
-        cache.kv.NoteWrites(end / 3);  // smaller ones change nothing
+        cache.kv.Cut(0);
+        for (const uint64_t written : {end / 2, end, end / 3}) {  // smaller ones change nothing
+          if (written != 0) REQUIRE(cache.kv.Prepare(written - 1, written).ok());
+        }
         for (uint64_t position = 0; position <= end; ++position) {
           const bool expected = BlocksIntact(position, end, window, blocks);
           if (cache.kv.CanRewind(position) == expected) continue;
@@ -176,7 +196,7 @@ TEST_CASE("rewinding is allowed exactly where no block was reused") {
 
 TEST_CASE("layers without windows can always rewind") {
   Cache cache({{0}, {0}}, 5000, 64, KvType::kF32);
-  cache.kv.NoteWrites(5000);
+  REQUIRE(cache.kv.Prepare(0, 5000).ok());
   for (uint64_t position = 0; position <= 5000; ++position) CHECK(cache.kv.CanRewind(position));
 }
 
@@ -202,14 +222,14 @@ void Live(const std::vector<uint32_t>& windows, uint32_t context, uint32_t chunk
         back = 0;
       }
       if (back == 0) {
-        cache.kv.Clear();
         for (RingModel& ring : rings) ring.Clear();
       }
+      cache.kv.Cut(back);
       held = back;
       continue;
     }
     const uint64_t count = std::min<uint64_t>(1 + random() % chunk, context - held);
-    cache.kv.NoteWrites(held + count);
+    REQUIRE(cache.kv.Prepare(held, held + count).ok());
     for (RingModel& ring : rings) {
       for (uint64_t p = held; p < held + count; ++p) ring.Write(p);
     }
@@ -237,6 +257,122 @@ TEST_CASE("every row finds every position it sees, whatever was rewound before")
       Live({37, 300, 1000}, context, chunk, ++seed);
     }
   }
+}
+
+// Writes `seed` into every position of [begin, end), as passes would, and checks what was before.
+struct Writer {
+  Writer(KvCache* cache, uint32_t layers) : kv(cache), written(layers) {}
+
+  bool Write(uint64_t begin, uint64_t end, uint8_t seed) {
+    if (!kv->Prepare(begin, end).ok()) return false;
+    for (uint32_t i = 0; i < written.size(); ++i) {
+      written[i].resize(begin);
+      for (uint64_t p = begin; p < end; ++p) {
+        *At(i, p) = seed;
+        written[i].push_back(seed);
+      }
+    }
+    held = end;
+    return true;
+  }
+  // A byte of the position's own.
+  uint8_t* At(uint32_t i, uint64_t position) const {
+    const KvLayer& layer = kv->layer(i);
+    return layer.blocks[position / 64 % layer.block_count] + position % 64;
+  }
+  bool Holds() const {
+    for (uint32_t i = 0; i < written.size(); ++i) {
+      const uint32_t window = kv->layer(i).window;
+      const uint64_t first = window == 0 || held == 0 ? 0 : FirstVisible(held - 1, window);
+      for (uint64_t p = first; p < held; ++p) {
+        if (*At(i, p) != written[i][p]) return false;
+      }
+    }
+    return true;
+  }
+  void Fork(const Writer& parent) {
+    kv->Cut(0);
+    kv->ShareFrom(*parent.kv, parent.held);
+    written = parent.written;
+    held = parent.held;
+  }
+
+  KvCache* kv;
+  std::vector<std::vector<uint8_t>> written;
+  uint64_t held = 0;
+};
+
+TEST_CASE("forks share pages until they write, and never see each other's") {
+  SessionSpec spec = SpecOf(600, 70, KvType::kF16);
+  spec.max_forks = 4;
+  spec.fork_tokens = 600;
+  for (uint32_t seed = 0; seed < 8; ++seed) {
+    const std::vector<Shape> shapes = {{0}, {100}, {1}, {0, 1, 1, 1}};
+    Cache cache(shapes, spec);
+    std::vector<Writer> members;
+    for (KvCache& member : cache.family) members.emplace_back(&member, shapes.size());
+    std::mt19937 random(seed);
+    uint32_t forks = 0;
+    for (int step = 0; step < 600; ++step) {
+      Writer& member = members[random() % members.size()];
+      if (random() % 10 == 0) {
+        const Writer& parent = members[random() % members.size()];
+        if (&parent == &member) continue;
+        member.Fork(parent);
+        ++forks;
+      } else if (member.held == 600 || random() % 20 == 0) {
+        uint64_t back = random() % (member.held + 1);
+        if (!member.kv->CanRewind(back)) back = 0;
+        member.kv->Cut(back);
+        member.held = back;
+        for (auto& layer : member.written) layer.resize(back);
+      } else {
+        const uint64_t end = std::min<uint64_t>(600, member.held + 1 + random() % 70);
+        REQUIRE(member.Write(member.held, end, static_cast<uint8_t>(random())));
+      }
+      for (const Writer& each : members) REQUIRE(each.Holds());
+    }
+    CHECK(forks > 10);
+    for (Writer& member : members) member.kv->Cut(0);
+    for (uint32_t i = 0; i < shapes.size(); ++i) {
+      CHECK(cache.pool.layer(i)->free_count() == 5u * cache.kv.layer(i).block_count);
+    }
+  }
+}
+
+TEST_CASE("a fork takes no page, then the one it parts in, and what is missing changes nothing") {
+  SessionSpec spec = SpecOf(640, 64, KvType::kF16);
+  spec.max_forks = 1;
+  spec.fork_tokens = 64;
+  Cache cache({{0}}, spec);
+  PagePool* const pool = cache.pool.layer(0);
+  CHECK(pool->free_count() == 10 + 2);
+  Writer first(&cache.family[0], 1);
+  Writer fork(&cache.family[1], 1);
+  REQUIRE(first.Write(0, 600, 1));
+  const uint64_t free = pool->free_count();
+  fork.Fork(first);
+  CHECK(pool->free_count() == free);
+  REQUIRE(fork.Write(600, 601, 2));
+  CHECK(pool->free_count() == free - 1);
+  REQUIRE(fork.Write(601, 640, 3));
+  CHECK(pool->free_count() == free - 1);
+  REQUIRE(first.Write(600, 640, 4));
+  CHECK(pool->free_count() == free - 1);
+  CHECK(first.Holds());
+  CHECK(fork.Holds());
+  fork.kv->Cut(100);
+  fork.held = 100;
+  REQUIRE(fork.Write(100, 128, 5));
+  REQUIRE(fork.Write(128, 192, 6));
+  CHECK(pool->free_count() == 0);
+  CHECK_FALSE(fork.kv->Prepare(192, 193).ok());
+  CHECK(fork.Holds());
+  CHECK(first.Holds());
+  first.kv->Cut(0);
+  CHECK(fork.Holds());
+  REQUIRE(fork.Write(192, 193, 7));
+  CHECK(fork.Holds());
 }
 
 }  // namespace

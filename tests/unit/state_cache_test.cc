@@ -25,25 +25,31 @@ DeltaNetSpec Net(uint32_t key_heads, uint32_t value_heads, uint32_t key_dim, uin
 
 // A cache over memory of its own.
 struct Cache {
-  Cache(const std::vector<DeltaNetSpec>& nets, uint64_t checkpoint_bytes) : spec(&memory) {
+  Cache(const std::vector<DeltaNetSpec>& nets, uint64_t checkpoint_bytes, uint32_t forks = 0)
+      : spec(&memory) {
     for (const DeltaNetSpec& net : nets) {
       LayerSpec layer;
       layer.delta = net;
       spec.layers.push_back(layer);
     }
+    SessionSpec session_spec;
+    session_spec.checkpoint_bytes = checkpoint_bytes;
+    session_spec.max_forks = forks;
     Arena tables;
     Arena states;
-    cache.LayOut(spec, checkpoint_bytes, &tables, &states);
+    pool.LayOut(spec, session_spec, &tables, &states);
     state_bytes = states.used();
     REQUIRE(
         Block::Allocate(&memory, tables.used(), Arena::kAlignment, Tag::kKv, &table_block).ok());
     REQUIRE(Block::Allocate(&memory, state_bytes, Arena::kAlignment, Tag::kKv, &state_block).ok());
     Arena place_tables(table_block.data(), table_block.size());
     Arena place_states(state_block.data(), state_block.size());
-    cache.LayOut(spec, checkpoint_bytes, &place_tables, &place_states);
+    pool.LayOut(spec, session_spec, &place_tables, &place_states);
     REQUIRE(place_tables.ok());
     REQUIRE(place_states.ok());
     REQUIRE(place_states.used() == state_bytes);
+    cache.Use(&pool);
+    cache.Prepare();
   }
 
   test::CountingAllocator allocator;
@@ -52,6 +58,7 @@ struct Cache {
   Block table_block;
   Block state_block;
   uint64_t state_bytes = 0;
+  StatePool pool;
   StateCache cache;
 };
 
@@ -97,7 +104,7 @@ TEST_CASE("checkpoints are as many as fit, and no more than a few") {
   CHECK(slots(state - 1) == 2);
   CHECK(slots(state) == 3);
   CHECK(slots(3 * state) == 5);
-  CHECK(slots(~uint64_t{0}) == 2 + StateCache::kMaxCheckpoints);
+  CHECK(slots(~uint64_t{0}) == 2 + StatePool::kMaxCheckpoints);
 }
 
 // What a cache of `room` checkpoints should hold, as a plain list, with the number of tokens before
@@ -137,8 +144,50 @@ TEST_CASE("any walk through a chat finds the states it should, unharmed") {
       if (now != 0) REQUIRE(*cache.before(0) == static_cast<float>(now));
       if (now > 4000) {
         cache.Clear();
+        cache.Prepare();
         now = 0;
         kept.clear();
+      }
+    }
+  }
+}
+
+TEST_CASE("forks share states, and each goes its own way") {
+  const uint64_t state = RoundUp<uint64_t>(StateShape(Net(1, 1, 4, 4, 4)).total, 16) * 4;
+  for (const uint32_t room : {0u, 2u}) {
+    Cache made({Net(1, 1, 4, 4, 4)}, room * state, 3);
+    CHECK(made.state_bytes == 4 * (2 + room) * state);
+    struct Member {
+      StateCache cache;
+      std::map<uint64_t, float> states;  // by position, all there ever were
+      uint64_t now = 0;
+    };
+    std::vector<Member> members(4);
+    made.cache.Clear();
+    for (Member& member : members) member.cache.Use(&made.pool);
+    std::mt19937 random(room);
+    for (int i = 0; i < 4000; ++i) {
+      Member& member = members[random() % 4];
+      if (random() % 8 == 0) {
+        const Member& parent = members[random() % 4];
+        if (&parent == &member) continue;
+        member.cache.Clear();
+        member.cache.ShareFrom(parent.cache);
+        member.states = parent.states;
+        member.now = parent.now;
+      } else if (random() % 8 == 0) {
+        member.now = member.cache.Rewind(member.now == 0 ? 0 : random() % member.now);
+      } else {
+        member.cache.Prepare();
+        const auto value = static_cast<float>(i);
+        *member.cache.after(0) = value;
+        member.now += 1 + random() % 9;
+        member.states[member.now] = value;
+        member.cache.Advance(member.now, random() % 3 == 0);
+      }
+      for (const Member& each : members) {
+        REQUIRE((each.cache.before(0) == nullptr) == (each.now == 0));
+        if (each.now != 0) REQUIRE(*each.cache.before(0) == each.states.at(each.now));
       }
     }
   }

@@ -122,10 +122,12 @@ class Batch {
   void ClosePass() { pass_open_ = false; }
 
   // Rows of every session that has work. Decoding sessions come first, so that a long prompt never
-  // keeps them waiting. DONE when nobody has work, YIELDED when all who have wait to be read.
+  // keeps them waiting. DONE when nobody has work, YIELDED when all who have wait to be read,
+  // E_MEMORY when they wait for pages that forks hold.
   Status OpenPass(BatchSink* sink) {
     pass_.Clear();
     bool waiting = false;
+    Status lack;
     for (Member& member : sessions_) {
       member.in_pass = false;
       if (member.session->HasWork()) member.session->TakeCancel();
@@ -139,16 +141,23 @@ class Batch {
           continue;
         }
         const uint32_t before = pass_.row_count();
-        session->AddRows(&pass_);
+        const Status added = session->AddRows(&pass_);
+        if (!added.ok()) lack = added;
         member.in_pass = pass_.row_count() > before;
         member.epoch = session->epoch();
       }
     }
-    if (pass_.row_count() == 0) return waiting ? Code::kYielded : Code::kDone;
+    if (pass_.row_count() == 0) return Idle(lack, waiting);
     cursor_ = Cursor();
     pass_ns_ = 0;
     pass_open_ = true;
     return Status();
+  }
+
+  // The answer when no session has rows for a pass.
+  static Status Idle(const Status& lack, bool waiting) {
+    if (lack.failed()) return lack;
+    return waiting ? Code::kYielded : Code::kDone;
   }
 
   Status RunPass(Deadline* deadline, BatchSink* sink) {
@@ -167,9 +176,7 @@ class Batch {
       Session* session = member.session;
       const Status finished =
           session->FinishRows(&pass_, pass_ns_, cursor_.joins, sink->Of(session));
-      if (!finished.failed()) continue;
-      session->generation().Finish(Stop::kCallback);
-      if (first.ok()) first = finished;
+      if (finished.failed() && first.ok()) first = finished;
     }
     return first;
   }

@@ -2,6 +2,7 @@
 #ifndef JUNTO_RUNTIME_GENERATION_H_
 #define JUNTO_RUNTIME_GENERATION_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "junto/runtime/model.h"
@@ -22,7 +23,14 @@ enum class Stop : int32_t {
   kCancelled = 6,
 };
 
-// Receives text and tokens as they come. OK goes on, a code > 0 stops, a failure fails the step.
+// What is added to the logit of a token before anything else is done with it.
+struct TokenBias {
+  int32_t token;
+  float bias;
+};
+
+// Receives text and tokens as they come. OK goes on, a code > 0 stops, a failure stops and fails
+// the step.
 class ChunkSink {
  public:
   virtual ~ChunkSink() = default;
@@ -34,11 +42,14 @@ class Generation {
   // Text that may wait to be read before the generation pauses.
   static constexpr size_t kWaitingText = 4096;
 
+  static constexpr uint32_t kMaxBiases = 1024;
+
   // Takes its scratch from `arena`; must be called twice, measuring and placing.
   void LayOut(const Model& model, Arena* arena) {
     tokenizer_ = &model.tokenizer();
     const uint32_t vocab = model.spec().vocab;
     candidates_ = {arena->Take<Candidate>(vocab), vocab};
+    biases_ = {arena->Take<TokenBias>(kMaxBiases), kMaxBiases};
     const size_t bytes = kWaitingText + TextStream::MinBuffer(tokenizer_->max_piece_bytes());
     stream_ = TextStream({arena->Take<char>(bytes), bytes});
   }
@@ -52,6 +63,24 @@ class Generation {
   bool running() const { return running_; }
   // Whether waiting text must be read before another token fits.
   bool blocked() const { return stream_.text().size() > kWaitingText; }
+
+  // The same state as `other`, of the same model.
+  void CopyFrom(const Generation& other) {
+    sampling = other.sampling;
+    max_new_tokens = other.max_new_tokens;
+    SetBiases(other.biases());
+    stream_.CopyFrom(other.stream_);
+    stop_ = other.stop_;
+    new_tokens_ = other.new_tokens_;
+    running_ = other.running_;
+  }
+
+  Span<const TokenBias> biases() const { return {biases_.data(), bias_count_}; }
+  // At most kMaxBiases, of tokens of the model.
+  void SetBiases(Span<const TokenBias> biases) {
+    std::copy(biases.begin(), biases.end(), biases_.begin());
+    bias_count_ = static_cast<uint32_t>(biases.size());
+  }
 
   // Begins anew after a prompt; text that nobody read is dropped.
   void Start() {
@@ -69,6 +98,7 @@ class Generation {
   // Chooses the next token from `logits` [vocab], which are changed, appends it to the sequence,
   // and hands its text to `sink` (nullptr: it waits in the stream).
   Status Advance(float* logits, Sequence* sequence, ChunkSink* sink) {
+    for (const TokenBias& bias : biases()) logits[bias.token] += bias.bias;
     const Span<const int32_t> tokens = sequence->tokens();
     const size_t window = std::min<size_t>(sampling.penalty_window, tokens.size());
     const int32_t token =
@@ -108,14 +138,16 @@ class Generation {
     if (text.empty() && tokens.empty()) return Status();
     const Status status = sink->Take(text, tokens);
     stream_.Consume(text.size());
-    if (static_cast<int32_t>(status.code()) <= 0) return status;
+    if (status.ok()) return status;
     Finish(Stop::kCallback);
     stream_.Flush();
-    return Status();
+    return status.failed() ? status : Status();
   }
 
   const Tokenizer* tokenizer_ = nullptr;
   Span<Candidate> candidates_;
+  Span<TokenBias> biases_;
+  uint32_t bias_count_ = 0;
   TextStream stream_{Span<char>()};
   Stop stop_ = Stop::kNone;
   uint32_t new_tokens_ = 0;

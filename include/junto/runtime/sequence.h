@@ -10,6 +10,8 @@
 #include "junto/base/span.h"
 #include "junto/runtime/kv_cache.h"
 #include "junto/runtime/pass.h"
+#include "junto/runtime/session_spec.h"
+#include "junto/runtime/state_cache.h"
 
 namespace junto {
 
@@ -21,14 +23,15 @@ namespace junto {
 // pass.
 class Sequence {
  public:
-  // Takes room for `context` tokens; see KvCache::LayOut and StateCache::LayOut.
-  void LayOut(const ModelSpec& spec, uint32_t context, uint32_t chunk, KvType type,
-              uint64_t checkpoint_bytes, Arena* tables, Arena* pages) {
-    capacity_ = context;
-    chunk_ = chunk;
-    tokens_ = tables->Take<int32_t>(context);
-    kv_.LayOut(spec, context, chunk, type, tables, pages);
-    states_.LayOut(spec, checkpoint_bytes, tables, pages);
+  // Takes room for the tokens and tables of a sequence of the family that owns the pools, which
+  // outlive it.
+  void LayOut(const ModelSpec& model, const SessionSpec& spec, KvPool* pages, StatePool* states,
+              Arena* tables) {
+    capacity_ = spec.context;
+    chunk_ = spec.chunk;
+    tokens_ = tables->Take<int32_t>(spec.context);
+    kv_.LayOut(model, spec, pages, tables);
+    states_.Use(states);
   }
 
   uint32_t size() const { return size_; }
@@ -53,30 +56,56 @@ class Sequence {
         tokens_[size++] = token;
       }
     }
-    held_ = static_cast<uint32_t>(states_.Rewind(std::min(shared, size - 1)));
-    if (!kv_.CanRewind(held_)) held_ = 0;
-    if (held_ == 0) {
-      kv_.Clear();
-      states_.Clear();
-    }
     size_ = prompt_size_ = size;
+    Keep(std::min(shared, size - 1));
     return held_;
+  }
+
+  // Makes the first `size` tokens the context, 1 to size(), as Assign would; 0 empties it.
+  uint32_t Rewind(uint32_t size, int32_t turn) {
+    size_ = prompt_size_ = size;
+    last_turn_ = 0;
+    for (uint32_t i = 0; i < size; ++i) {
+      if (tokens_[i] == turn) last_turn_ = i;
+    }
+    Keep(size == 0 ? 0 : std::min(held_, size - 1));
+    return held_;
+  }
+
+  // Gives all pages and states back to the pools.
+  void Release() {
+    kv_.Cut(0);
+    states_.Clear();
+  }
+
+  // Becomes a fork of `parent`, of the same family. This one is empty.
+  void ShareFrom(const Sequence& parent) {
+    std::copy(parent.tokens_, parent.tokens_ + parent.size_, tokens_);
+    size_ = parent.size_;
+    held_ = parent.held_;
+    prompt_size_ = parent.prompt_size_;
+    last_turn_ = parent.last_turn_;
+    kv_.ShareFrom(parent.kv_, held_);
+    states_.ShareFrom(parent.states_);
   }
 
   // The next token of the context; the sequence is not full.
   void Append(int32_t token) { tokens_[size_++] = token; }
 
-  // Puts the next waiting tokens into the pass, at most a chunk and what fits. Returns how many.
-  uint32_t AddRows(Pass* pass) {
+  // Puts the next waiting tokens into the pass, at most a chunk and what fits; `count` says how
+  // many. E_MEMORY, with nothing changed, when forks hold the pages for them.
+  Status AddRows(Pass* pass, uint32_t* count) {
     const uint32_t free = pass->row_capacity() - pass->row_count();
     const bool stops = states_.present() && held_ < last_turn_;
     const uint32_t end = stops ? last_turn_ : size_;
-    const uint32_t count = std::min({end - held_, chunk_, free});
-    kv_.NoteWrites(uint64_t{held_} + count);
-    for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t rows = std::min({end - held_, chunk_, free});
+    JUNTO_TRY(kv_.Prepare(held_, uint64_t{held_} + rows));
+    states_.Prepare();
+    for (uint32_t i = 0; i < rows; ++i) {
       pass->AddRow(&kv_, &states_, held_ + i, tokens_[held_ + i]);
     }
-    return count;
+    *count = rows;
+    return Status();
   }
 
   // Says that a pass over `count` rows of AddRows is complete.
@@ -89,6 +118,14 @@ class Sequence {
   }
 
  private:
+  // Keeps at most the first `position` tokens' keys, values and states: what is still there.
+  void Keep(uint32_t position) {
+    held_ = static_cast<uint32_t>(states_.Rewind(position));
+    if (!kv_.CanRewind(held_)) held_ = 0;
+    if (held_ == 0) states_.Clear();
+    kv_.Cut(held_);
+  }
+
   int32_t* tokens_ = nullptr;
   uint32_t capacity_ = 0;
   uint32_t chunk_ = 0;

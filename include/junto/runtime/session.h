@@ -1,5 +1,5 @@
 // Session: one conversation. Its tokens, keys and values, sampler and pending text; all of its
-// memory is taken when it is created.
+// memory, and that of its forks, is taken when it is created.
 #ifndef JUNTO_RUNTIME_SESSION_H_
 #define JUNTO_RUNTIME_SESSION_H_
 
@@ -10,43 +10,9 @@
 #include "junto/base/clock.h"
 #include "junto/runtime/generation.h"
 #include "junto/runtime/prompt.h"
+#include "junto/runtime/session_memory.h"
 
 namespace junto {
-
-struct SessionSpec {
-  uint32_t context = 0;  // tokens; 0: kDefaultContext or the model's maximum
-  uint32_t chunk = 0;    // rows per pass; 0: kDefaultChunk
-  KvType kv_type = KvType::kF16;
-  uint64_t checkpoint_bytes = 0;  // for states that a prompt may go back to; 0: kDefaultCheckpoints
-
-  static constexpr uint32_t kDefaultContext = 4096;
-  static constexpr uint32_t kDefaultChunk = 512;
-  static constexpr uint64_t kDefaultCheckpoints = 512u << 20;
-  static constexpr uint32_t kMaxChunk = 65536;  // counts of rows times experts stay in 32 bits
-
-  // Fills in the defaults. E_INVALID beyond what the model was made for.
-  Status Resolve(const ModelSpec& model) {
-    if (context == 0) context = std::min(kDefaultContext, model.context_max);
-    if (context > model.context_max) {
-      return Status::Make(Code::kInvalid, "context of %u tokens: the model was made for %u",
-                          context, model.context_max);
-    }
-    if (chunk == 0) chunk = kDefaultChunk;
-    if (chunk > kMaxChunk) {
-      return Status::Make(Code::kInvalid, "passes of %u tokens: at most %u expected", chunk,
-                          kMaxChunk);
-    }
-    chunk = std::min(chunk, context);
-    if (checkpoint_bytes == 0) checkpoint_bytes = kDefaultCheckpoints;
-    return Status();
-  }
-};
-
-// Bytes that a session takes at creation, exactly, besides the object itself.
-struct SessionPlan {
-  uint64_t kv = 0;
-  uint64_t scratch = 0;
-};
 
 struct Usage {
   Stop stop = Stop::kNone;
@@ -100,19 +66,13 @@ class Session {
  public:
   static constexpr uint32_t kLogitRows = 8;  // that evaluate computes at a time
 
-  // What creating a session of this shape takes.
+  // What creating a session of this shape takes, objects and all, and then its forks.
   static Status Plan(const Model& model, SessionSpec spec, SessionPlan* plan) {
     JUNTO_TRY(spec.Resolve(model.spec()));
-    Arena scratch;
-    Arena pages;
-    Session measured(model, nullptr);
-    measured.LayOut(spec, &scratch, &pages);
-    if (!scratch.ok() || !pages.ok()) {
-      return Status::Make(Code::kInvalid, "a context of %u tokens exceeds 2^64 bytes",
-                          spec.context);
-    }
-    plan->kv = pages.used();
-    plan->scratch = scratch.used();
+    uint64_t seat_bytes = 0;
+    JUNTO_TRY(MeasureSeat(model, spec, &seat_bytes));
+    JUNTO_TRY(SessionMemory::Plan(model.spec(), spec, seat_bytes, plan));
+    plan->object += spec.family() * sizeof(Session);
     return Status();
   }
 
@@ -122,22 +82,43 @@ class Session {
       return Status::Make(Code::kInvalid,
                           "the model was opened for metadata: 0 weights are loaded");
     }
-    SessionPlan plan;
-    JUNTO_TRY(Plan(model, spec, &plan));
     JUNTO_TRY(spec.Resolve(model.spec()));
+    uint64_t seat_bytes = 0;
+    JUNTO_TRY(MeasureSeat(model, spec, &seat_bytes));
     Memory* memory = model.services().memory;
-    Owned<Session> session = New<Session>(memory, Tag::kObject, model, clock);
-    JUNTO_TRY(Block::Allocate(memory, plan.kv, Arena::kAlignment, Tag::kKv, &session->pages_));
-    JUNTO_TRY(Block::Allocate(memory, plan.scratch, Arena::kAlignment, Tag::kScratch,
-                              &session->scratch_));
-    Arena scratch(session->scratch_.data(), plan.scratch);
-    Arena pages(session->pages_.data(), plan.kv);
-    session->LayOut(spec, &scratch, &pages);
+    Owned<Session> session = New<Session>(memory, Tag::kObject, model, clock, spec);
+    Owned<SessionMemory> own;
+    JUNTO_TRY(SessionMemory::Create(model.spec(), spec, seat_bytes, memory, &own));
+    session->Enter(own.release());
     *out = std::move(session);
     return Status();
   }
 
-  Session(const Model& model, Clock* clock) : model_(&model), clock_(clock) {}
+  // Another session that goes on from here by itself; see junto_session_fork. Throws OutOfMemory.
+  Status Fork(Owned<Session>* out) {
+    Owned<Session> fork =
+        New<Session>(model_->services().memory, Tag::kObject, *model_, clock_, spec_);
+    if (!fork->Enter(memory_)) {
+      return Status::Make(Code::kMemory, "all %u forks that max_forks allows are in use",
+                          spec_.max_forks);
+    }
+    GiveUpPass();  // it would go on writing to what is shared now
+    fork->sequence_.ShareFrom(sequence_);
+    fork->generation_.CopyFrom(generation_);
+    fork->usage_ = usage_;
+    *out = std::move(fork);
+    return Status();
+  }
+
+  Session(const Model& model, Clock* clock, const SessionSpec& spec)
+      : model_(&model), clock_(clock), spec_(spec) {}
+  ~Session() {
+    if (memory_ == nullptr) return;
+    sequence_.Release();
+    if (memory_->Leave(seat_)) Destroy(memory_);
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   const Model& model() const { return *model_; }
   Generation& generation() { return generation_; }
@@ -159,6 +140,23 @@ class Session {
     usage_.prompt_tokens = size;
     usage_.cached_tokens = sequence_.Assign({parts.part, 3}, model_->markup().turn_token());
     generation_.Start();
+    return Status();
+  }
+
+  // Makes the first `position` tokens the context, as if they had been the prompt; see
+  // junto_session_rewind. E_INVALID leaves everything as it was.
+  Status Rewind(uint64_t position) {
+    if (position > sequence_.size()) {
+      return Status::Make(Code::kInvalid, "back to token %llu: the context has %u",
+                          static_cast<unsigned long long>(position), sequence_.size());
+    }
+    GiveUpPass();
+    usage_ = Usage();
+    usage_.prompt_tokens = position;
+    usage_.cached_tokens =
+        sequence_.Rewind(static_cast<uint32_t>(position), model_->markup().turn_token());
+    generation_.Start();
+    if (position == 0) generation_.Idle();
     return Status();
   }
 
@@ -219,14 +217,16 @@ class Session {
   uint64_t epoch() const { return epoch_; }
 
   // Adds the next rows to the pass and, where they reach the end, asks for logits. A pass that had
-  // been interrupted is given up: nothing is held until a pass is complete.
-  void AddRows(Pass* pass) {
+  // been interrupted is given up: nothing is held until a pass is complete. E_MEMORY adds nothing.
+  Status AddRows(Pass* pass) {
     GiveUpPass();
     const uint32_t first = pass->row_count();
-    pass_rows_ = sequence_.AddRows(pass);
+    pass_rows_ = 0;
+    JUNTO_TRY(sequence_.AddRows(pass, &pass_rows_));
     const bool reaches_end = sequence_.held() + pass_rows_ == sequence_.size();
     wants_logits_ = pass_rows_ != 0 && reaches_end;
     if (wants_logits_) logits_row_ = pass->AddHead(first + pass_rows_ - 1);
+    return Status();
   }
 
   // Takes the result of the pass that AddRows prepared; `elapsed_ns` and `joins` are its share of
@@ -243,11 +243,34 @@ class Session {
   }
 
  private:
-  void LayOut(const SessionSpec& spec, Arena* scratch, Arena* pages) {
-    sequence_.LayOut(model_->spec(), spec.context, spec.chunk, spec.kv_type, spec.checkpoint_bytes,
-                     scratch, pages);
-    generation_.LayOut(*model_, scratch);
-    pass_.LayOut(model_->engine(), spec.chunk, std::min(kLogitRows, spec.chunk), scratch);
+  // Bytes of scratch that one member of a family lays out. `spec` is resolved.
+  static Status MeasureSeat(const Model& model, const SessionSpec& spec, uint64_t* bytes) {
+    Session measured(model, nullptr, spec);
+    Arena arena;
+    measured.LayOut(nullptr, nullptr, &arena);
+    *bytes = arena.used();
+    if (arena.ok()) return Status();
+    return Status::Make(Code::kInvalid, "a context of %u tokens exceeds 2^64 bytes", spec.context);
+  }
+
+  void LayOut(KvPool* keys, StatePool* states, Arena* arena) {
+    sequence_.LayOut(model_->spec(), spec_, keys, states, arena);
+    generation_.LayOut(*model_, arena);
+    pass_.LayOut(model_->engine(), spec_.chunk, std::min(kLogitRows, spec_.chunk), arena);
+  }
+
+  // Becomes a member of the family; false when it is complete.
+  bool Enter(SessionMemory* family) {
+    if (!family->Enter(&seat_)) return false;
+    memory_ = family;
+    Arena arena(seat_, family->seat_bytes());
+    LayOut(family->keys(), family->states(), &arena);
+    return true;
+  }
+
+  void Destroy(SessionMemory* family) const {
+    MemoryDeleter<SessionMemory>{model_->services().memory, sizeof(SessionMemory),
+                                 Tag::kObject}(family);
   }
 
   Status Ended() const {
@@ -271,7 +294,7 @@ class Session {
     const Program program = model_->program();
     if (!pass_open_) {
       pass_.Clear();
-      AddRows(&pass_);
+      JUNTO_TRY(AddRows(&pass_));
       cursor_ = Cursor();
       pass_ns_ = 0;
       pass_open_ = true;
@@ -288,7 +311,8 @@ class Session {
   Status EvaluateChunk(Deadline* deadline, LogitsSink* sink) {
     const Program program = model_->program();
     pass_.Clear();
-    const uint32_t rows = sequence_.AddRows(&pass_);
+    uint32_t rows = 0;
+    JUNTO_TRY(sequence_.AddRows(&pass_, &rows));
     Cursor cursor;
     JUNTO_TRY(program.Run(&pass_, program.head_stage(), deadline, &cursor));
     for (uint32_t first = 0; first < rows; first += pass_.logit_capacity()) {
@@ -308,8 +332,9 @@ class Session {
 
   const Model* model_;
   Clock* clock_;
-  Block pages_;
-  Block scratch_;
+  SessionSpec spec_;
+  SessionMemory* memory_ = nullptr;  // the family's
+  uint8_t* seat_ = nullptr;          // where this member's scratch begins
   Sequence sequence_;
   Generation generation_;
   Pass pass_;

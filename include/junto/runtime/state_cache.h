@@ -1,16 +1,19 @@
 // StateCache: what the delta-nets of one sequence remember, and checkpoints of it.
 //
 // A state cannot be cut back, only kept. A pass reads the state after the tokens that are held and
-// writes the one after its own to another slot: given up halfway, it leaves nothing behind. So a
-// checkpoint is a slot that is not reused, and keeping one costs no copy.
+// writes the one after its own elsewhere: given up halfway, it leaves nothing behind. So a
+// checkpoint is a state that is not written over, keeping one costs no copy, and forks share them.
 #ifndef JUNTO_RUNTIME_STATE_CACHE_H_
 #define JUNTO_RUNTIME_STATE_CACHE_H_
 
 #include <algorithm>
 #include <cstdint>
+#include <mutex>
 
 #include "junto/base/arena.h"
 #include "junto/model/spec.h"
+#include "junto/runtime/page_pool.h"
+#include "junto/runtime/session_spec.h"
 
 namespace junto {
 
@@ -31,47 +34,99 @@ struct StateShape {
   uint64_t total;
 };
 
-class StateCache {
+// The states of a family: for each of its sequences two, which a pass reads and writes, and its
+// checkpoints, as many as fit.
+class StatePool {
  public:
   static constexpr uint32_t kMaxCheckpoints = 8;
 
-  // Takes its room from the arenas, tables from one and states from the other, with as many
-  // checkpoints as fit `checkpoint_bytes`; with measuring arenas it only says how much.
-  void LayOut(const ModelSpec& spec, uint64_t checkpoint_bytes, Arena* tables, Arena* states) {
-    const size_t layers = spec.layers.size();
+  void LayOut(const ModelSpec& model, const SessionSpec& spec, Arena* tables, Arena* states) {
+    const size_t layers = model.layers.size();
     offsets_ = tables->Take<uint64_t>(layers);
     uint64_t floats = 0;
     for (size_t i = 0; i < layers; ++i) {
       if (offsets_ != nullptr) offsets_[i] = floats;
-      floats += RoundUp<uint64_t>(StateShape(spec.layers[i].delta).total, kDeltaPanel);
+      floats += RoundUp<uint64_t>(StateShape(model.layers[i].delta).total, kDeltaPanel);
     }
-    slot_count_ = 0;
-    if (floats != 0) {
-      const uint64_t fitting = checkpoint_bytes / (floats * sizeof(float));
-      slot_count_ = 2 + static_cast<uint32_t>(std::min<uint64_t>(fitting, kMaxCheckpoints));
-    }
-    for (uint32_t i = 0; i < slot_count_; ++i) slots_[i] = {states->Take<float>(floats), 0, false};
-    Clear();
+    slots_ = 0;
+    if (floats == 0) return;
+    const uint64_t fitting = spec.checkpoint_bytes / (floats * sizeof(float));
+    slots_ = 2 + static_cast<uint32_t>(std::min<uint64_t>(fitting, kMaxCheckpoints));
+    pages_.LayOut(uint64_t{slots_} * spec.family(), floats * sizeof(float), tables, states);
   }
+
+  // Of one sequence; 0: the model has no delta-nets.
+  uint32_t slots() const { return slots_; }
+  // In floats, of a layer's state.
+  uint64_t offset(uint32_t layer) const { return offsets_[layer]; }
+  uint64_t state_bytes() const { return pages_.page_bytes(); }
+
+  // Each sequence holds `slots` states at most, so there always is one.
+  float* Take() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return reinterpret_cast<float*>(pages_.Take());
+  }
+  float* Share(float* state) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    pages_.Share(reinterpret_cast<uint8_t*>(state));
+    return state;
+  }
+  void Drop(float* state) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    pages_.Drop(reinterpret_cast<uint8_t*>(state));
+  }
+
+ private:
+  std::mutex mutex_;
+  PagePool pages_;
+  uint64_t* offsets_ = nullptr;  // [layers] of each layer's state
+  uint32_t slots_ = 0;
+};
+
+class StateCache {
+ public:
+  // The pool outlives the cache. Takes nothing yet.
+  void Use(StatePool* pool) { pool_ = pool; }
 
   // Whether the model has delta-nets at all.
-  bool present() const { return slot_count_ != 0; }
+  bool present() const { return pool_ != nullptr && pool_->slots() != 0; }
 
   // A layer's state before the rows of a pass, nullptr at the beginning of the sequence, where all
-  // of it is 0; and where the state after them goes.
+  // of it is 0; and where the state after them goes, once Prepare was called.
   const float* before(uint32_t layer) const {
-    return current_ == kNone ? nullptr : slots_[current_].data + offsets_[layer];
+    return current_ == kNone ? nullptr : slots_[current_].data + pool_->offset(layer);
   }
-  float* after(uint32_t layer) const { return slots_[next_].data + offsets_[layer]; }
+  float* after(uint32_t layer) const { return next_ + pool_->offset(layer); }
+
+  // Makes sure that there is a state to write to; without a free one the earliest checkpoint gives
+  // way.
+  void Prepare() {
+    if (!present() || next_ != nullptr) return;
+    uint32_t held = 0;
+    uint32_t earliest = kNone;
+    for (uint32_t i = 0; i < pool_->slots(); ++i) {
+      if (slots_[i].data == nullptr) continue;
+      ++held;
+      if (i == current_) continue;
+      if (earliest == kNone || slots_[i].position < slots_[earliest].position) earliest = i;
+    }
+    if (held == pool_->slots()) Forget(earliest);
+    next_ = pool_->Take();
+  }
 
   // Says that a pass is complete and that its state is that after `position` tokens. With `keep`,
-  // the one before becomes a checkpoint; without room for it the earliest gives way.
+  // the one before becomes a checkpoint.
   void Advance(uint64_t position, bool keep) {
     if (!present()) return;
-    if (current_ != kNone) slots_[current_].kept = slots_[current_].kept || keep;
-    current_ = next_;
-    slots_[current_].position = position;
-    TakeNext();
+    if (current_ != kNone) {
+      slots_[current_].kept = slots_[current_].kept || keep;
+      if (!slots_[current_].kept) Forget(current_);
+    }
+    current_ = 0;
+    while (slots_[current_].data != nullptr) ++current_;
+    slots_[current_] = {next_, position, false};
+    next_ = nullptr;
+    Prepare();
   }
 
   // Goes back to the latest state that there is after at most `limit` tokens and forgets all later
@@ -79,54 +134,57 @@ class StateCache {
   uint64_t Rewind(uint64_t limit) {
     if (!present()) return limit;
     uint32_t best = kNone;
-    for (uint32_t i = 0; i < slot_count_; ++i) {
-      const bool usable = (i == current_ || slots_[i].kept) && slots_[i].position <= limit;
-      if (usable && (best == kNone || slots_[i].position > slots_[best].position)) best = i;
+    for (uint32_t i = 0; i < pool_->slots(); ++i) {
+      if (slots_[i].data == nullptr || slots_[i].position > limit) continue;
+      if (best == kNone || slots_[i].position > slots_[best].position) best = i;
     }
     const uint64_t position = best == kNone ? 0 : slots_[best].position;
-    for (uint32_t i = 0; i < slot_count_; ++i) {
-      slots_[i].kept = slots_[i].kept && slots_[i].position <= position;
+    for (uint32_t i = 0; i < pool_->slots(); ++i) {
+      if (slots_[i].data != nullptr && slots_[i].position > position) Forget(i);
     }
     current_ = best;
     return position;
   }
 
-  // Back to the beginning of the sequence.
+  // Back to the beginning of the sequence: all states are given back.
   void Clear() {
-    for (Slot& slot : slots_) slot.kept = false;
+    if (!present()) return;
+    for (uint32_t i = 0; i < pool_->slots(); ++i) {
+      if (slots_[i].data != nullptr) Forget(i);
+    }
     current_ = kNone;
-    next_ = 0;
+    if (next_ != nullptr) pool_->Drop(next_);
+    next_ = nullptr;
+  }
+
+  // Becomes that of a fork: shares all that `parent`, of the same family, keeps. This one is empty.
+  void ShareFrom(const StateCache& parent) {
+    if (!present()) return;
+    for (uint32_t i = 0; i < pool_->slots(); ++i) {
+      slots_[i] = parent.slots_[i];
+      if (slots_[i].data != nullptr) pool_->Share(slots_[i].data);
+    }
+    current_ = parent.current_;
   }
 
  private:
   static constexpr uint32_t kNone = ~0u;
 
   struct Slot {
-    float* data = nullptr;
+    float* data = nullptr;  // nullptr: free
     uint64_t position = 0;  // tokens before it
     bool kept = false;      // as a checkpoint
   };
 
-  // A slot to write to: one that is free, or that of the earliest checkpoint.
-  void TakeNext() {
-    uint32_t earliest = kNone;
-    for (uint32_t i = 0; i < slot_count_; ++i) {
-      if (i == current_) continue;
-      if (!slots_[i].kept) {
-        next_ = i;
-        return;
-      }
-      if (earliest == kNone || slots_[i].position < slots_[earliest].position) earliest = i;
-    }
-    next_ = earliest;
-    slots_[next_].kept = false;
+  void Forget(uint32_t i) {
+    pool_->Drop(slots_[i].data);
+    slots_[i] = Slot();
   }
 
-  uint64_t* offsets_ = nullptr;  // [layers] of each layer's state in a slot
-  Slot slots_[2 + kMaxCheckpoints];
-  uint32_t slot_count_ = 0;
+  StatePool* pool_ = nullptr;
+  Slot slots_[2 + StatePool::kMaxCheckpoints];
   uint32_t current_ = kNone;
-  uint32_t next_ = 0;
+  float* next_ = nullptr;
 };
 
 }  // namespace junto

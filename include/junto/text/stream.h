@@ -49,6 +49,14 @@ class TextStream {
 
   bool stopped() const { return stopped_; }  // a stop text was reached
 
+  // The same state as `other`, whose buffer is as large.
+  void CopyFrom(const TextStream& other) {
+    const Span<char> buffer = buffer_;
+    *this = other;
+    buffer_ = buffer;
+    std::memcpy(buffer_.data(), other.buffer_.data(), size_);
+  }
+
   // Back to an empty stream; the stop texts stay.
   void Reset();
 
