@@ -78,7 +78,7 @@ typedef enum junto_status {
   JUNTO_E_SHORT_BUFFER = -6, /* dst is too small; the needed size is set */
   JUNTO_E_CONTEXT_FULL = -7, /* the prompt does not fit context_tokens */
   JUNTO_E_BUSY = -8,         /* another call on this handle is running */
-  JUNTO_E_MISMATCH = -9,     /* handles of different models or runtimes were mixed */
+  JUNTO_E_MISMATCH = -9,     /* handles or data of different models or runtimes were mixed */
   JUNTO_E_CALLBACK = -10,    /* a callback of yours reported failure */
   JUNTO_E_INTERNAL = -11,    /* a bug in Junto; please report the message */
   JUNTO_STATUS_FORCE32 = 0x7FFFFFFF
@@ -404,6 +404,18 @@ JUNTO_API junto_status JUNTO_CALL junto_session_set_sampling(
 JUNTO_API junto_status JUNTO_CALL junto_session_add_stop(junto_session* s, const char* text,
                                                          size_t size, junto_error* JUNTO_OPT err);
 
+/* [one] All of a session as bytes that any process may restore: tokens, keys, values and states,
+ * sampling, stops, biases, pending text, usage. Work on an unfinished token is not part of it. dst
+ * NULL asks for the size; the same session gives the same bytes. */
+JUNTO_API junto_status JUNTO_CALL junto_session_snapshot(junto_session* s, void* dst,
+                                                         size_t capacity, size_t* size,
+                                                         junto_error* JUNTO_OPT err);
+/* [one] Goes on where the session of a snapshot stood, with the same text, whatever the threads and
+ * prefill_chunk. E_MISMATCH for one of another model or library version, context_tokens or kv_dtype,
+ * E_FORMAT for one that is damaged, E_MEMORY when forks hold the pages for it; all leave the session
+ * as it was. */
+JUNTO_API junto_status JUNTO_CALL junto_session_restore(junto_session* s, const void* data,
+                                                        size_t size, junto_error* JUNTO_OPT err);
 /* [one] Adds biases[i] to the logit of tokens[i], before penalties, for all tokens to come; -INFINITY
  * bans one. Replaces what was set; count 0 clears it. At most 1024. */
 JUNTO_API junto_status JUNTO_CALL junto_session_set_bias(junto_session* s,

@@ -1,6 +1,4 @@
 // Sessions and batches.
-#include <cmath>
-
 #include "c_api/handles.h"
 
 namespace junto {
@@ -145,15 +143,12 @@ Status SetBiases(Session* session, Span<const junto_token> tokens, const float* 
   const uint32_t vocab = session->model().spec().vocab;
   TokenBias checked[Generation::kMaxBiases];
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || static_cast<uint32_t>(tokens[i]) >= vocab) {
-      return Status::Make(Code::kInvalid, "bias %zu is of token %d, outside of a vocabulary of %u",
-                          i, static_cast<int>(tokens[i]), vocab);
-    }
-    if (!(biases[i] < INFINITY)) {
-      return Status::Make(Code::kInvalid, "bias %zu is %g: a number or -infinity expected", i,
-                          static_cast<double>(biases[i]));
-    }
     checked[i] = {tokens[i], biases[i]};
+    if (Generation::IsBias(checked[i], vocab)) continue;
+    return Status::Make(Code::kInvalid,
+                        "bias %zu adds %g to token %d: a number or -infinity, and one of %u tokens "
+                        "expected",
+                        i, static_cast<double>(biases[i]), static_cast<int>(tokens[i]), vocab);
   }
   session->generation().SetBiases({checked, tokens.size()});
   return Status();
@@ -297,6 +292,33 @@ junto_status junto_session_fork(junto_session* s, junto_session** out, junto_err
 
 junto_status junto_session_rewind(junto_session* s, uint64_t position, junto_error* err) {
   return WithSession(s, err, [&](Session* session) { return session->Rewind(position); });
+}
+
+junto_status junto_session_snapshot(junto_session* s, void* dst, size_t capacity, size_t* size,
+                                    junto_error* err) {
+  return WithSession(s, err, [&](Session* session) -> Status {
+    if (size == nullptr) return NullArgument("size");
+    const uint64_t needed = session->SnapshotBytes();
+    if (static_cast<size_t>(needed) != needed) {
+      return Status::Make(Code::kUnsupported, "a snapshot of %llu bytes: more than pointers reach",
+                          static_cast<unsigned long long>(needed));
+    }
+    *size = static_cast<size_t>(needed);
+    if (dst == nullptr) return Status();
+    if (capacity < *size) {
+      return Status::Make(Code::kShortBuffer, "room for %zu bytes, %zu needed", capacity, *size);
+    }
+    session->Snapshot(static_cast<uint8_t*>(dst));
+    return Status();
+  });
+}
+
+junto_status junto_session_restore(junto_session* s, const void* data, size_t size,
+                                   junto_error* err) {
+  return WithSession(s, err, [&](Session* session) -> Status {
+    if (data == nullptr) return NullArgument("data");
+    return session->Restore({static_cast<const uint8_t*>(data), size});
+  });
 }
 
 void junto_session_release(junto_session* s) {

@@ -3,11 +3,13 @@
 #define JUNTO_RUNTIME_GENERATION_H_
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "junto/runtime/model.h"
 #include "junto/runtime/sampler.h"
 #include "junto/runtime/sequence.h"
+#include "junto/runtime/snapshot.h"
 #include "junto/text/stream.h"
 
 namespace junto {
@@ -75,6 +77,52 @@ class Generation {
     running_ = other.running_;
   }
 
+  // Writes all of it.
+  void Save(SnapshotWriter* to) const {
+    const auto put = [to](auto* value) { to->Put(*value); };
+    ForEachSetting(sampling, put);
+    to->Put(max_new_tokens);
+    to->Put(bias_count_);
+    for (const TokenBias& bias : biases()) {
+      to->Put(bias.token);
+      to->Put(bias.bias);
+    }
+    to->Put(static_cast<int32_t>(stop_));
+    to->Put(new_tokens_);
+    to->Put(static_cast<uint8_t>(running_));
+    stream_.Save(to);
+  }
+
+  // Reads that back in place of what is here; without `apply` only checks it.
+  void Load(uint32_t vocab, bool apply, SnapshotReader* from) {
+    SamplingSpec settings;
+    ForEachSetting(settings, [from](auto* value) { from->Get(value); });
+    const auto limit = from->Get<uint32_t>();
+    const auto biases = from->Get<uint32_t>();
+    from->Require(CheckSampling(settings).ok() && biases <= kMaxBiases);
+    for (uint32_t i = 0; i < biases && from->ok(); ++i) {
+      const auto token = from->Get<int32_t>();
+      const auto bias = from->Get<float>();
+      from->Require(IsBias({token, bias}, vocab));
+      if (apply) biases_[i] = {token, bias};
+    }
+    const auto stop = from->Get<int32_t>();
+    const auto new_tokens = from->Get<uint32_t>();
+    const auto running = from->Get<uint8_t>();
+    from->Require(stop >= 0 && stop <= static_cast<int32_t>(Stop::kCancelled) && running <= 1);
+    stream_.Load(apply, from);
+    if (!apply) return;
+    sampling = settings;
+    max_new_tokens = limit;
+    bias_count_ = biases;
+    stop_ = static_cast<Stop>(stop);
+    new_tokens_ = new_tokens;
+    running_ = running != 0;
+  }
+
+  static bool IsBias(const TokenBias& bias, uint32_t vocab) {
+    return bias.token >= 0 && static_cast<uint32_t>(bias.token) < vocab && bias.bias < INFINITY;
+  }
   Span<const TokenBias> biases() const { return {biases_.data(), bias_count_}; }
   // At most kMaxBiases, of tokens of the model.
   void SetBiases(Span<const TokenBias> biases) {
@@ -132,6 +180,18 @@ class Generation {
   }
 
  private:
+  template <class Settings, class F>
+  static void ForEachSetting(Settings& settings, const F& f) {
+    f(&settings.seed);
+    for (auto* value :
+         {&settings.temperature, &settings.top_p, &settings.min_p, &settings.repeat_penalty,
+          &settings.presence_penalty, &settings.frequency_penalty}) {
+      f(value);
+    }
+    f(&settings.top_k);
+    f(&settings.penalty_window);
+  }
+
   Status Deliver(Span<const int32_t> tokens, ChunkSink* sink) {
     if (sink == nullptr) return Status();
     const std::string_view text = stream_.text();

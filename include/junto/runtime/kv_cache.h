@@ -18,6 +18,7 @@
 #include "junto/model/spec.h"
 #include "junto/runtime/page_pool.h"
 #include "junto/runtime/session_spec.h"
+#include "junto/runtime/snapshot.h"
 
 namespace junto {
 
@@ -126,15 +127,18 @@ class KvCache {
   }
 
   // Whether a sequence cut back to `position` still finds all the keys that its next token sees:
-  // rings may have reused the places.
+  // rings may have reused the places, and a snapshot knows only what was still there.
   bool CanRewind(uint64_t position) const {
     if (position == 0 || written_end_ == 0) return true;
     const uint64_t last_block = (written_end_ - 1) / kKvBlock;
     for (uint32_t i = 0; i < layer_count_; ++i) {
       const KvLayer& layer = layers_[i];
       if (layer.window == 0) continue;
-      const uint64_t first = position >= layer.window ? position - layer.window + 1 : 0;
+      const uint64_t first = FirstSeen(layer, position);
       if (first / kKvBlock + layer.block_count <= last_block) return false;
+      for (uint64_t block = first / kKvBlock; block * kKvBlock < position; ++block) {
+        if (layer.blocks[block % layer.block_count] == nullptr) return false;
+      }
     }
     return true;
   }
@@ -144,12 +148,7 @@ class KvCache {
     if (position == 0) written_end_ = 0;
     const std::lock_guard<std::mutex> lock(pool_->mutex());
     for (uint32_t i = 0; i < layer_count_; ++i) {
-      const KvLayer& layer = layers_[i];
-      if (!layer.own) continue;
-      for (uint32_t b = Kept(layer, position); b < layer.block_count; ++b) {
-        if (layer.blocks[b] != nullptr) pool_->layer(i)->Drop(layer.blocks[b]);
-        layer.blocks[b] = nullptr;
-      }
+      if (layers_[i].own) GivePages(i, Kept(layers_[i], position));
     }
   }
 
@@ -168,7 +167,101 @@ class KvCache {
     written_end_ = held == 0 ? 0 : parent.written_end_;
   }
 
+  // Writes what is kept of the first `held` positions: of each layer the first block, then that and
+  // all that follow it.
+  void Save(uint64_t held, SnapshotWriter* to) const {
+    for (uint32_t i = 0; i < layer_count_; ++i) {
+      const KvLayer& layer = layers_[i];
+      if (!layer.own) continue;
+      const uint64_t end = CeilDiv<uint64_t>(held, kKvBlock);
+      uint64_t block = FirstIntact(layer, end);
+      to->Put(static_cast<uint32_t>(block));
+      for (; block < end; ++block) {
+        uint8_t* const page = to->Room(layer.block_bytes);
+        if (page == nullptr) continue;
+        std::memcpy(page, layer.blocks[block % layer.block_count], layer.block_bytes);
+        const uint64_t used = held - block * kKvBlock;
+        if (used < kKvBlock) ClearSlots(layer, static_cast<uint32_t>(used), page);
+      }
+    }
+  }
+
+  // Reads that back in place of what is here; without `apply` only checks it. E_MEMORY, with
+  // nothing changed, when forks hold the pages for it.
+  Status Load(uint64_t held, bool apply, SnapshotReader* from) {
+    if (apply) JUNTO_TRY(TakePages(held, *from));
+    for (uint32_t i = 0; i < layer_count_; ++i) {
+      const KvLayer& layer = layers_[i];
+      if (!layer.own) continue;
+      const uint64_t end = CeilDiv<uint64_t>(held, kKvBlock);
+      uint64_t block = from->Get<uint32_t>();
+      from->Require(block <= FirstSeen(layer, held) / kKvBlock);
+      for (; block < end && from->ok(); ++block) {
+        const uint8_t* const page = from->Bytes(layer.block_bytes);
+        if (!apply || block + layer.block_count < end) continue;
+        std::memcpy(layer.blocks[block % layer.block_count], page, layer.block_bytes);
+      }
+    }
+    if (apply) written_end_ = held;
+    return Status();
+  }
+
  private:
+  // The first position that one at `position` sees.
+  static uint64_t FirstSeen(const KvLayer& layer, uint64_t position) {
+    return layer.window != 0 && position >= layer.window ? position - layer.window + 1 : 0;
+  }
+
+  // Of the blocks before `end`, the first from which on all are still there.
+  uint64_t FirstIntact(const KvLayer& layer, uint64_t end) const {
+    const uint64_t written = CeilDiv<uint64_t>(written_end_, kKvBlock);
+    uint64_t block = end;
+    while (block > 0 && block - 1 + layer.block_count >= written &&
+           layer.blocks[(block - 1) % layer.block_count] != nullptr) {
+      --block;
+    }
+    return block;
+  }
+
+  // Zeros in place of positions from `slot` on: a snapshot tells nothing but what was computed.
+  void ClearSlots(const KvLayer& layer, uint32_t slot, uint8_t* page) const {
+    const size_t size = KvTypeSize(type_);
+    const uint64_t value_bytes = (layer.head_bytes - layer.value_offset) / kKvBlock;
+    for (uint8_t* head = page; head < page + layer.block_bytes; head += layer.head_bytes) {
+      for (uint8_t* key = head; key < head + layer.value_offset; key += kKvBlock * size) {
+        std::memset(key + slot * size, 0, (kKvBlock - slot) * size);
+      }
+      std::memset(head + layer.value_offset + slot * value_bytes, 0,
+                  (kKvBlock - slot) * value_bytes);
+    }
+  }
+
+  // Exchanges all pages for those that a snapshot fills, whose content was checked.
+  Status TakePages(uint64_t held, SnapshotReader from) {
+    const std::lock_guard<std::mutex> lock(pool_->mutex());
+    for (const bool take : {false, true}) {
+      SnapshotReader reader = from;
+      for (uint32_t i = 0; i < layer_count_; ++i) {
+        const KvLayer& layer = layers_[i];
+        if (!layer.own) continue;
+        const uint64_t end = CeilDiv<uint64_t>(held, kKvBlock);
+        const uint64_t first = reader.Get<uint32_t>();
+        const uint64_t kept = std::min<uint64_t>(end - first, layer.block_count);
+        (void)reader.Bytes((end - first) * layer.block_bytes);
+        if (take) {
+          GivePages(i, 0);
+          for (uint64_t block = end - kept; block < end; ++block) {
+            layer.blocks[block % layer.block_count] = pool_->layer(i)->Take();
+          }
+        } else if (const uint64_t free = AloneCount(i) + pool_->layer(i)->free_count();
+                   kept > free) {
+          return Lack(kept - free, i);
+        }
+      }
+    }
+    return Status();
+  }
+
   // The places that matter to `position` positions; those of a ring say nothing of positions.
   static uint32_t Kept(const KvLayer& layer, uint64_t position) {
     if (layer.window != 0 && position != 0) return layer.block_count;
@@ -185,6 +278,19 @@ class KvCache {
     }
   }
 
+  void GivePages(uint32_t i, uint32_t first) const {
+    const KvLayer& layer = layers_[i];
+    for (uint32_t b = first; b < layer.block_count; ++b) {
+      if (layer.blocks[b] != nullptr) pool_->layer(i)->Drop(layer.blocks[b]);
+      layer.blocks[b] = nullptr;
+    }
+  }
+
+  uint64_t AloneCount(uint32_t i) const {
+    uint64_t count = 0;
+    for (uint32_t b = 0; b < layers_[i].block_count; ++b) count += Alone(i, layers_[i].blocks[b]);
+    return count;
+  }
   bool Alone(uint32_t i, const uint8_t* page) const {
     return page != nullptr && !pool_->layer(i)->shared(page);
   }

@@ -47,6 +47,8 @@ class Model {
     JUNTO_TRY(model->gguf_->metadata().GetStringOr("tokenizer.chat_template", "", &chat_template));
     model->markup_.Detect(*model->tokenizer_, chat_template);
 
+    JUNTO_TRY(model->ReadFingerprint(options.model));
+
     model->weights_.layers.resize(model->spec_.layers.size());
     JUNTO_TRY(model->Measure(options.widen));
     if (model->packed_ != nullptr) {
@@ -91,6 +93,9 @@ class Model {
   Engine engine() const {
     return {&spec_, &weights_, ropes_.data(), services_.kernels, services_.executor, gemm_.get()};
   }
+
+  // Tells it from other models: the same for a file and what was packed from it.
+  uint64_t fingerprint() const { return fingerprint_; }
 
   uint64_t weight_bytes() const { return weight_bytes_; }  // in memory, or mapped
   uint64_t mapped_bytes() const { return mapped_ ? weight_bytes_ : 0; }
@@ -138,6 +143,20 @@ class Model {
   }
 
  private:
+  Status ReadFingerprint(const ModelOptions& options) {
+    uint64_t source = 0;
+    if (packed_ != nullptr) {
+      source = packed_->source();
+    } else {
+      JUNTO_TRY(packed::Fingerprint(*gguf_, services_.memory, &source));
+    }
+    Hash hash;
+    hash.Add(source);
+    hash.Add(static_cast<uint64_t>(options.yarn_truncate));
+    fingerprint_ = hash.value();
+    return Status();
+  }
+
   Status CheckVocabulary() const {
     if (tokenizer_->vocabulary_size() <= spec_.vocab) return Status();
     return Status::Make(Code::kFormat, "tokenizer.ggml.tokens: %zu tokens, but %u embedding rows",
@@ -299,6 +318,7 @@ class Model {
   Vector<RopeTable> ropes_;
   uint64_t weight_bytes_ = 0;
   uint64_t layout_hash_ = 0;
+  uint64_t fingerprint_ = 0;
   LoadSize load_size_;
   bool mapped_ = false;
   bool loaded_ = false;

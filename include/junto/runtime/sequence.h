@@ -117,6 +117,41 @@ class Sequence {
     states_.Advance(held_, keep);
   }
 
+  // Writes tokens, keys, values and states.
+  void Save(SnapshotWriter* to) const {
+    for (const uint32_t number : {size_, held_, prompt_size_, last_turn_}) to->Put(number);
+    to->Bytes(tokens_, size_ * sizeof(int32_t));
+    kv_.Save(held_, to);
+    states_.Save(to);
+  }
+
+  // Reads them back in place of what is here; without `apply` only checks them. E_MEMORY, with
+  // nothing changed, when forks hold the pages for it.
+  Status Load(uint32_t vocab, bool apply, SnapshotReader* from) {
+    Sequence read;
+    for (uint32_t* number : {&read.size_, &read.held_, &read.prompt_size_, &read.last_turn_}) {
+      from->Get(number);
+    }
+    from->Require(read.size_ <= capacity_ && read.held_ <= read.size_ &&
+                  read.prompt_size_ <= read.size_ && read.last_turn_ <= read.size_);
+    const uint8_t* const tokens = from->Bytes(uint64_t{read.size_} * sizeof(int32_t));
+    for (uint32_t i = 0; i < read.size_ && from->ok(); ++i) {
+      int32_t token;
+      std::memcpy(&token, tokens + i * sizeof(token), sizeof(token));
+      from->Require(token >= 0 && static_cast<uint32_t>(token) < vocab);
+    }
+    if (!from->ok()) return Status();
+    JUNTO_TRY(kv_.Load(read.held_, apply, from));
+    states_.Load(read.held_, apply, from);
+    if (!apply) return Status();
+    if (read.size_ != 0) std::memcpy(tokens_, tokens, read.size_ * sizeof(int32_t));
+    size_ = read.size_;
+    held_ = read.held_;
+    prompt_size_ = read.prompt_size_;
+    last_turn_ = read.last_turn_;
+    return Status();
+  }
+
  private:
   // Keeps at most the first `position` tokens' keys, values and states: what is still there.
   void Keep(uint32_t position) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 
 #include "junto/base/clock.h"
 #include "junto/runtime/generation.h"
@@ -26,6 +27,15 @@ struct Usage {
   uint64_t overshoot_max_ns = 0;
   uint64_t prefill_joins = 0;
   uint64_t decode_joins = 0;
+
+  // Calls f with a pointer to each number that is kept here and not elsewhere.
+  template <class F>
+  void ForEach(const F& f) {
+    for (uint64_t* number : {&prompt_tokens, &cached_tokens, &prefill_ns, &decode_ns,
+                             &first_token_ns, &overshoot_max_ns, &prefill_joins, &decode_joins}) {
+      f(number);
+    }
+  }
 };
 
 constexpr uint64_t kNoBudget = ~uint64_t{0};
@@ -160,6 +170,38 @@ class Session {
     return Status();
   }
 
+  // Bytes of a snapshot, and the snapshot itself, for which `dst` has room.
+  uint64_t SnapshotBytes() const {
+    SnapshotWriter measured;
+    Save(&measured);
+    return sizeof(snapshot::Header) + measured.used();
+  }
+  void Snapshot(uint8_t* dst) const {
+    uint8_t* const body = dst + sizeof(snapshot::Header);
+    SnapshotWriter writer(body);
+    Save(&writer);
+    snapshot::Header header = ExpectedHeader();
+    header.bytes = sizeof(header) + writer.used();
+    header.checksum = snapshot::ChecksumOf(header, body, static_cast<size_t>(writer.used()));
+    std::memcpy(dst, &header, sizeof(header));
+  }
+
+  // Goes on where the session of a snapshot stood; see junto_session_restore. A failure leaves
+  // everything as it was.
+  Status Restore(Span<const uint8_t> data) {
+    JUNTO_TRY(CheckSnapshot(data));
+    const Span<const uint8_t> body =
+        data.subspan(sizeof(snapshot::Header), data.size() - sizeof(snapshot::Header));
+    SnapshotReader checker(body.data(), body.size());
+    JUNTO_TRY(Load(false, &checker));
+    if (!checker.at_end()) {
+      return Status::Make(Code::kFormat, "snapshot of %zu bytes: its content contradicts itself",
+                          data.size());
+    }
+    SnapshotReader reader(body.data(), body.size());
+    return Load(true, &reader);
+  }
+
   // One or more passes; see junto_session_step. `sink` nullptr: text waits in the stream.
   Status Step(uint64_t budget_ns, ChunkSink* sink) {
     if (!HasWork()) return Ended();
@@ -204,7 +246,7 @@ class Session {
   // ---- for whoever runs a pass over several sessions
 
   // Whether a pass would do something for this session.
-  bool HasWork() const { return generation_.running(); }
+  bool HasWork() const { return generation_.running() && sequence_.waiting(); }
 
   // Observes a wish to cancel: the generation ends.
   bool TakeCancel() {
@@ -271,6 +313,70 @@ class Session {
   void Destroy(SessionMemory* family) const {
     MemoryDeleter<SessionMemory>{model_->services().memory, sizeof(SessionMemory),
                                  Tag::kObject}(family);
+  }
+
+  snapshot::Header ExpectedHeader() const {
+    snapshot::Header header = {};
+    std::memcpy(header.magic, snapshot::kMagic, sizeof(header.magic));
+    header.byte_order = snapshot::kByteOrder;
+    header.version = snapshot::kVersion;
+    header.model = model_->fingerprint();
+    header.context = spec_.context;
+    header.kv_type = static_cast<uint32_t>(spec_.kv_type);
+    return header;
+  }
+
+  Status CheckSnapshot(Span<const uint8_t> data) const {
+    const snapshot::Header expected = ExpectedHeader();
+    snapshot::Header header = {};
+    std::memcpy(&header, data.data(), std::min(data.size(), sizeof(header)));
+    if (std::memcmp(header.magic, expected.magic, sizeof(header.magic)) != 0) {
+      return Status::Make(Code::kFormat, "%zu bytes that are no snapshot", data.size());
+    }
+    if (header.byte_order != expected.byte_order || header.version != expected.version) {
+      return Status::Make(Code::kMismatch, "snapshot version %u: %u expected",
+                          static_cast<unsigned>(header.version),
+                          static_cast<unsigned>(expected.version));
+    }
+    const size_t body = data.size() - std::min(data.size(), sizeof(header));
+    if (header.bytes != data.size() || data.size() < sizeof(header) ||
+        header.checksum != snapshot::ChecksumOf(header, data.data() + sizeof(header), body)) {
+      return Status::Make(Code::kFormat, "snapshot of %llu bytes is damaged: %zu bytes given",
+                          static_cast<unsigned long long>(header.bytes), data.size());
+    }
+    if (header.model != expected.model) {
+      return Status::Make(Code::kMismatch, "snapshot of another model: %016llx, this is %016llx",
+                          static_cast<unsigned long long>(header.model),
+                          static_cast<unsigned long long>(expected.model));
+    }
+    if (header.context != expected.context || header.kv_type != expected.kv_type) {
+      return Status::Make(
+          Code::kMismatch,
+          "snapshot of %u tokens of context with type %u: this session has %u "
+          "and %u",
+          static_cast<unsigned>(header.context), static_cast<unsigned>(header.kv_type),
+          static_cast<unsigned>(expected.context), static_cast<unsigned>(expected.kv_type));
+    }
+    return Status();
+  }
+
+  void Save(SnapshotWriter* to) const {
+    sequence_.Save(to);
+    generation_.Save(to);
+    Usage usage = usage_;
+    usage.ForEach([to](const uint64_t* number) { to->Put(*number); });
+  }
+
+  // Reads what Save wrote; without `apply` only checks it.
+  Status Load(bool apply, SnapshotReader* from) {
+    const uint32_t vocab = model_->spec().vocab;
+    JUNTO_TRY(sequence_.Load(vocab, apply, from));
+    if (apply) GiveUpPass();
+    generation_.Load(vocab, apply, from);
+    Usage read;
+    read.ForEach([from](uint64_t* number) { from->Get(number); });
+    if (apply) usage_ = read;
+    return Status();
   }
 
   Status Ended() const {

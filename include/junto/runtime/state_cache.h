@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <mutex>
 
 #include "junto/base/arena.h"
 #include "junto/model/spec.h"
 #include "junto/runtime/page_pool.h"
 #include "junto/runtime/session_spec.h"
+#include "junto/runtime/snapshot.h"
 
 namespace junto {
 
@@ -42,11 +44,17 @@ class StatePool {
 
   void LayOut(const ModelSpec& model, const SessionSpec& spec, Arena* tables, Arena* states) {
     const size_t layers = model.layers.size();
+    layers_ = static_cast<uint32_t>(layers);
     offsets_ = tables->Take<uint64_t>(layers);
+    sizes_ = tables->Take<uint64_t>(layers);
     uint64_t floats = 0;
     for (size_t i = 0; i < layers; ++i) {
-      if (offsets_ != nullptr) offsets_[i] = floats;
-      floats += RoundUp<uint64_t>(StateShape(model.layers[i].delta).total, kDeltaPanel);
+      const uint64_t size = StateShape(model.layers[i].delta).total;
+      if (offsets_ != nullptr && sizes_ != nullptr) {
+        offsets_[i] = floats;
+        sizes_[i] = size;
+      }
+      floats += RoundUp<uint64_t>(size, kDeltaPanel);
     }
     slots_ = 0;
     if (floats == 0) return;
@@ -57,9 +65,10 @@ class StatePool {
 
   // Of one sequence; 0: the model has no delta-nets.
   uint32_t slots() const { return slots_; }
+  uint32_t layers() const { return layers_; }
   // In floats, of a layer's state.
   uint64_t offset(uint32_t layer) const { return offsets_[layer]; }
-  uint64_t state_bytes() const { return pages_.page_bytes(); }
+  uint64_t size(uint32_t layer) const { return sizes_[layer]; }
 
   // Each sequence holds `slots` states at most, so there always is one.
   float* Take() {
@@ -80,6 +89,8 @@ class StatePool {
   std::mutex mutex_;
   PagePool pages_;
   uint64_t* offsets_ = nullptr;  // [layers] of each layer's state
+  uint64_t* sizes_ = nullptr;
+  uint32_t layers_ = 0;
   uint32_t slots_ = 0;
 };
 
@@ -167,8 +178,57 @@ class StateCache {
     current_ = parent.current_;
   }
 
+  // Writes the state after all tokens and the checkpoints, the latest first.
+  void Save(SnapshotWriter* to) const {
+    if (!present()) return;
+    uint64_t limit = ~uint64_t{0};
+    uint32_t count = 0;
+    for (const Slot& slot : slots_) count += slot.data != nullptr;
+    to->Put(count);
+    for (; count > 0; --count) {
+      const Slot& slot = slots_[LatestBefore(limit)];
+      limit = slot.position;
+      to->Put(slot.position);
+      for (uint32_t layer = 0; layer < pool_->layers(); ++layer) {
+        to->Bytes(slot.data + pool_->offset(layer), pool_->size(layer) * sizeof(float));
+      }
+    }
+  }
+
+  // Reads that back, after `held` tokens, in place of what is here, as far as there is room;
+  // without `apply` only checks it.
+  void Load(uint64_t held, bool apply, SnapshotReader* from) {
+    if (!present()) return;
+    if (apply) Clear();
+    const auto count = from->Get<uint32_t>();
+    from->Require(count <= 1 + StatePool::kMaxCheckpoints + 1 && (count == 0) == (held == 0));
+    uint64_t limit = held + 1;
+    for (uint32_t i = 0; i < count && from->ok(); ++i) {
+      const auto position = from->Get<uint64_t>();
+      from->Require(position < limit && position != 0 && (i != 0 || position == held));
+      limit = position;
+      const bool kept = apply && i + 1 < pool_->slots();
+      if (kept) slots_[i] = {pool_->Take(), position, i != 0};
+      for (uint32_t layer = 0; layer < pool_->layers(); ++layer) {
+        const size_t size = pool_->size(layer) * sizeof(float);
+        const uint8_t* const floats = from->Bytes(size);
+        if (kept) std::memcpy(slots_[i].data + pool_->offset(layer), floats, size);
+      }
+    }
+    if (apply && count != 0) current_ = 0;
+  }
+
  private:
   static constexpr uint32_t kNone = ~0u;
+
+  uint32_t LatestBefore(uint64_t limit) const {
+    uint32_t latest = kNone;
+    for (uint32_t i = 0; i < pool_->slots(); ++i) {
+      if (slots_[i].data == nullptr || slots_[i].position >= limit) continue;
+      if (latest == kNone || slots_[i].position > slots_[latest].position) latest = i;
+    }
+    return latest;
+  }
 
   struct Slot {
     float* data = nullptr;  // nullptr: free

@@ -57,6 +57,14 @@ class TextStream {
     std::memcpy(buffer_.data(), other.buffer_.data(), size_);
   }
 
+  // Writes all of it with to->Put and to->Bytes.
+  template <class Writer>
+  void Save(Writer* to) const;
+  // Reads that back with from->Get, Bytes and Require, in place of what is here; without `apply`
+  // only checks it.
+  template <class Reader>
+  void Load(bool apply, Reader* from);
+
   // Back to an empty stream; the stop texts stay.
   void Reset();
 
@@ -160,6 +168,53 @@ inline void TextStream::Flush() {
   if (!stopped_ && partial_size_ != 0) Emit(kReplacementCharacter);
   partial_size_ = 0;
   held_ = 0;
+}
+
+template <class Writer>
+void TextStream::Save(Writer* to) const {
+  to->Put(static_cast<uint32_t>(size_));
+  to->Bytes(buffer_.data(), size_);
+  to->Put(static_cast<uint8_t>(partial_size_));
+  to->Bytes(partial_, partial_size_);
+  to->Put(static_cast<uint8_t>(stopped_));
+  to->Put(static_cast<uint8_t>(stop_count_));
+  for (size_t i = 0; i < stop_count_; ++i) {
+    to->Put(stops_[i].size);
+    to->Bytes(stops_[i].bytes, stops_[i].size);
+    to->Put(stops_[i].matched);
+  }
+}
+
+template <class Reader>
+void TextStream::Load(bool apply, Reader* from) {
+  TextStream read(buffer_);
+  const auto view = [from](size_t size) {
+    const auto* bytes = reinterpret_cast<const char*>(from->Bytes(size));
+    return bytes == nullptr ? std::string_view() : std::string_view(bytes, size);
+  };
+  read.size_ = from->template Get<uint32_t>();
+  from->Require(read.size_ <= buffer_.size());
+  const std::string_view text = view(read.size_);
+  const std::string_view partial = view(from->template Get<uint8_t>());
+  from->Require(IsUtf8(text) && partial.size() <= kMaxHeld &&
+                (partial.empty() || ReadUtf8(partial).kind == Utf8Kind::kCutOff));
+  const auto stopped = from->template Get<uint8_t>();
+  const auto stops = from->template Get<uint8_t>();
+  from->Require(stopped <= 1 && stops <= kMaxStops);
+  for (uint32_t i = 0; i < stops && from->ok(); ++i) {
+    from->Require(read.AddStop(view(from->template Get<uint8_t>())).ok());
+    const auto matched = from->template Get<uint8_t>();
+    from->Require(matched < read.stops_[i].size + stopped);
+    if (!from->ok()) return;
+    read.stops_[i].matched = matched;
+    if (stopped == 0) read.held_ = std::max<size_t>(read.held_, matched);
+  }
+  from->Require(read.held_ <= text.size() && IsUtf8(text.substr(0, text.size() - read.held_)));
+  if (!apply || !from->ok()) return;
+  read.stopped_ = stopped != 0;
+  read.partial_size_ = partial.copy(read.partial_, kMaxHeld);
+  *this = read;
+  text.copy(buffer_.data(), text.size());
 }
 
 inline void TextStream::Reset() {
