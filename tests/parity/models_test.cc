@@ -129,8 +129,10 @@ std::vector<float> ImageLogits(Host* host, const Model& model, const Reference& 
     pass.AddHead(i);
   }
   Deadline deadline(&host->clock, kNoBudget, nullptr);
+  Pace pace;
   Cursor cursor;
-  RequireOk(model.program().Run(&pass, model.program().end(), &deadline, &cursor));
+  RequireOk(model.program().Run(&pass, model.program().end(), &deadline, &pace, &deadline.progress,
+                                &cursor));
   return {pass.logits(0), pass.logits(count)};
 }
 

@@ -71,7 +71,7 @@ class Batch {
     if (sessions_.size() == max_sessions_) {
       return Status::Make(Code::kInvalid, "the batch holds its %u sessions already", max_sessions_);
     }
-    sessions_.push_back({session, false, 0});
+    sessions_.push_back({session, false, false, 0});
     ClosePass();
     return Status();
   }
@@ -89,11 +89,12 @@ class Batch {
   // See junto_batch_step. A failure of one session's sink ends that session; the first such failure
   // is returned after the pass has been finished for the others.
   Status Step(uint64_t budget_ns, BatchSink* sink) {
-    Deadline deadline(clock_, budget_ns, nullptr);
+    PassDeadline deadline(this, clock_, budget_ns);
+    TakeCancels();
     Status status;
     do {
       status = RunPass(&deadline, sink);
-    } while (status.ok() && !deadline.Expired());
+    } while (status.ok() && deadline.Fits(0));
     return status.ok() ? Code::kYielded : status;
   }
 
@@ -103,8 +104,36 @@ class Batch {
   struct Member {
     Session* session;
     bool in_pass;
-    uint64_t epoch;  // the session's, when its rows went into the pass
+    bool dropped;    // cancelled since: its rows are computed in vain
+    uint64_t epoch;  // the session's, when its rows went into the pass or were dropped
   };
+
+  // Ends a pass early only when all of its sessions are cancelled: others' work is not lost.
+  class PassDeadline final : public Deadline {
+   public:
+    PassDeadline(const Batch* batch, Clock* clock, uint64_t budget_ns)
+        : Deadline(clock, budget_ns, nullptr), batch_(batch) {}
+    bool Cancelled() override {
+      const auto& members = batch_->sessions_;
+      return std::all_of(members.begin(), members.end(), [](const Member& member) {
+        return !member.in_pass || member.dropped || member.session->wants_cancel();
+      });
+    }
+
+   private:
+    const Batch* batch_;
+  };
+
+  // Cancelled sessions end now, in the middle of a pass too.
+  void TakeCancels() {
+    for (Member& member : sessions_) {
+      Session* session = member.session;
+      const bool current = member.epoch == session->epoch();
+      if (!session->HasWork() || !session->TakeCancel() || !member.in_pass || !current) continue;
+      member.dropped = true;
+      member.epoch = session->epoch();
+    }
+  }
 
   bool Contains(const Session* session) const {
     return std::any_of(sessions_.begin(), sessions_.end(),
@@ -128,10 +157,8 @@ class Batch {
     pass_.Clear();
     bool waiting = false;
     Status lack;
-    for (Member& member : sessions_) {
-      member.in_pass = false;
-      if (member.session->HasWork()) member.session->TakeCancel();
-    }
+    TakeCancels();
+    for (Member& member : sessions_) member.in_pass = member.dropped = false;
     for (const bool decoding : {true, false}) {
       for (Member& member : sessions_) {
         Session* session = member.session;
@@ -160,19 +187,32 @@ class Batch {
     return waiting ? Code::kYielded : Code::kDone;
   }
 
-  Status RunPass(Deadline* deadline, BatchSink* sink) {
+  Status RunPass(PassDeadline* deadline, BatchSink* sink) {
     if (!StillCurrent()) ClosePass();
     if (!pass_open_) JUNTO_TRY(OpenPass(sink));
     const Program program = model_->program();
     const uint64_t before = deadline->Elapsed();
-    const Status status = program.Run(&pass_, program.end(), deadline, &cursor_);
-    pass_ns_ += deadline->Elapsed() - before;
-    if (status.code() == Code::kYielded) return status;
+    const Status status =
+        program.Run(&pass_, program.end(), deadline, &pace_, &deadline->progress, &cursor_);
+    const uint64_t after = deadline->Elapsed();
+    pass_ns_ += after - before;
+    if (status.code() == Code::kYielded || (status.ok() && !deadline->Fits(finish_ns_))) {
+      return Code::kYielded;
+    }
     pass_open_ = false;
+    if (status.code() == Code::kCancelled) return Status();
     JUNTO_TRY(status);
+    const Status first = FinishPass(sink);
+    finish_ns_ = deadline->Elapsed() - after;
+    deadline->progress = true;
+    return first;
+  }
+
+  // Hands every session its logits; the first failure of a sink.
+  Status FinishPass(BatchSink* sink) {
     Status first;
     for (Member& member : sessions_) {
-      if (!member.in_pass) continue;
+      if (!member.in_pass || member.dropped) continue;
       Session* session = member.session;
       const Status finished =
           session->FinishRows(&pass_, pass_ns_, cursor_.joins, sink->Of(session));
@@ -188,6 +228,8 @@ class Batch {
   Block scratch_;
   Pass pass_;
   Cursor cursor_;
+  Pace pace_;
+  uint64_t finish_ns_ = 0;  // what the sessions of the last pass took with their logits
   bool pass_open_ = false;
   uint64_t pass_ns_ = 0;
 };

@@ -27,7 +27,8 @@ class DeltaHead {
         after_(pass.row(run.first).states->after(layer)),
         scratch_(spec_, scratch) {}
 
-  void Run() const {
+  // Rows [begin, end) of the run, all before them being done; `begin` is a multiple of kTokens.
+  void Run(uint32_t begin, uint32_t end) const {
     const uint32_t key_head = spec_.key_head(head_);
     const uint32_t query_channel = key_head * spec_.key_dim;
     const uint32_t key_channel = spec_.key_channels() + query_channel;
@@ -35,15 +36,15 @@ class DeltaHead {
 
     float* const to = after_ + shape_.history + head_ * shape_.head;
     const float* from = to;
-    if (before_ == nullptr) {
+    if (begin == 0 && before_ == nullptr) {
       std::fill(to, to + shape_.head, 0.0f);
-    } else {
+    } else if (begin == 0) {
       from = before_ + shape_.history + head_ * shape_.head;
     }
     const uint32_t columns = shape_.panels * kDeltaPanel;
     std::fill(scratch_.value, scratch_.value + kTokens * columns, 0.0f);
-    for (uint32_t first = 0; first < run_.count; first += kTokens) {
-      const uint32_t count = std::min(kTokens, run_.count - first);
+    for (uint32_t first = begin; first < end; first += kTokens) {
+      const uint32_t count = std::min(kTokens, end - first);
       Convolve(first, count, query_channel, spec_.key_dim, scratch_.query, spec_.key_dim);
       Convolve(first, count, key_channel, spec_.key_dim, scratch_.key, spec_.key_dim);
       Convolve(first, count, value_channel, spec_.value_dim, scratch_.value, columns);
@@ -53,6 +54,7 @@ class DeltaHead {
       from = to;
       for (uint32_t t = 0; t < count; ++t) Emit(first + t, scratch_.out + t * columns);
     }
+    if (end != run_.count) return;
     KeepHistory(value_channel, spec_.value_dim);
     if (!spec_.first_of_key_head(head_)) return;
     KeepHistory(query_channel, spec_.key_dim);

@@ -47,6 +47,22 @@ struct PassRun {
   uint32_t count = 0;
 };
 
+// Some of the rows that a tile works on, counted from its first: tiles of matrices are divided, so
+// that even those of a long prompt take little time.
+struct RowPart {
+  static constexpr uint32_t kRows = 64;
+
+  uint32_t first = 0;
+  uint32_t count = ~0u;
+
+  // Of rows [*begin, *end), those of the part.
+  void Cut(uint32_t* begin, uint32_t* end) const {
+    const uint32_t skipped = std::min(first, *end - *begin);
+    *begin += skipped;
+    *end = *begin + std::min(count, *end - *begin);
+  }
+};
+
 // Rows of activations in the two forms that matrices take; each matrix reads one of them.
 struct Activations {
   float* floats = nullptr;            // [rows][columns]
@@ -67,6 +83,7 @@ struct ExpertSlots {
   uint32_t* expert = nullptr;  // [rows][experts_used] the router's choice, by rank
   float* weight = nullptr;     // [rows][experts_used]
   uint32_t active_count = 0;
+  uint32_t most = 0;  // slots that any expert has
 };
 
 // What a worker needs for one value head of a delta-net, in floats that begin at `start`; nullptr:
@@ -102,7 +119,7 @@ struct DeltaScratch {
   float* rate;
 };
 
-constexpr uint32_t kSlotGroup = 64;  // slots that a gate/up tile takes at a time
+constexpr uint32_t kSlotGroup = RowPart::kRows;  // slots that a gate/up tile takes at a time
 
 class Pass {
  public:

@@ -1,8 +1,9 @@
-// Program: runs a pass stage by stage. The cursor (stage, next tile) is all the state of a pass
+// Program: runs a pass stage by stage. The cursor (stage, next piece) is all the state of a pass
 // that was interrupted, so yielding, cancelling and resuming are one mechanism.
 #ifndef JUNTO_RUNTIME_PROGRAM_H_
 #define JUNTO_RUNTIME_PROGRAM_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -10,22 +11,45 @@
 
 namespace junto {
 
-// When to stop early. Looked at between ranges of tiles, by the thread that runs the pass.
+constexpr uint64_t kNoBudget = ~uint64_t{0};
+
+// When to stop early. Looked at between pieces of tiles.
 class Interrupt {
  public:
   virtual ~Interrupt() = default;
   // Whether somebody asked to cancel; any thread.
   virtual bool Cancelled() = 0;
-  // Whether the time budget is used up.
-  virtual bool Expired() = 0;
-  // Whether there is a budget at all: without one, stages run undivided.
-  virtual bool Bounded() = 0;
+  // The time budget, and what of it is used up; kNoBudget: there is none, and stages run undivided.
+  virtual uint64_t Budget() = 0;
+  virtual uint64_t Elapsed() = 0;
+};
+
+// What a piece of each kind of stage took lately, in nanoseconds for one worker, so that a budget
+// is given out in ranges that end with it. It decides when a pass stops, never what it computes.
+class Pace {
+ public:
+  // A pass of other rows has other pieces.
+  void Begin(uint32_t rows) {
+    if (rows == rows_) return;
+    rows_ = rows;
+    std::fill(ns_, ns_ + kStageKinds, 0);
+  }
+  // 0: unknown.
+  uint64_t operator[](uint32_t kind) const { return ns_[kind]; }
+  // Slow ones are remembered for a while: layers of one kind may differ, as their windows do.
+  void Note(uint32_t kind, uint64_t ns) {
+    ns_[kind] = std::max<uint64_t>(ns, ns_[kind] - ns_[kind] / 8);
+  }
+
+ private:
+  uint64_t ns_[kStageKinds] = {};
+  uint32_t rows_ = 0;
 };
 
 // Where a pass stands, and how often its workers have met on the way.
 struct Cursor {
   uint32_t stage = 0;
-  uint32_t tile = 0;
+  uint32_t piece = 0;  // of the stage: part by part of tile by tile
   uint64_t joins = 0;
 };
 
@@ -38,43 +62,109 @@ class Program {
   uint32_t end() const { return head_stage() + kHeadStageCount; }
 
   // Runs from the cursor to stage `end` (exclusive). OK; YIELDED with the cursor where to resume;
-  // CANCELLED: the pass must be begun again; or what the executor reports, likewise.
-  Status Run(Pass* pass, uint32_t end, Interrupt* interrupt, Cursor* cursor) const {
+  // CANCELLED: the pass must be begun again; or what the executor reports, likewise. With a budget
+  // it stops before a piece that would not fit, but runs some piece where `progress` says that none
+  // has been run within the budget yet.
+  Status Run(Pass* pass, uint32_t end, Interrupt* interrupt, Pace* pace, bool* progress,
+             Cursor* cursor) const {
+    pace->Begin(pass->row_count());
     while (cursor->stage < end) {
-      JUNTO_TRY(RunStage(pass, interrupt, cursor));
+      JUNTO_TRY(RunStage(pass, interrupt, pace, progress, cursor));
       cursor->stage += 1;
-      cursor->tile = 0;
+      cursor->piece = 0;
     }
     return Status();
   }
 
  private:
-  const Stage& StageAt(uint32_t index) const {
-    if (index < kEntryStageCount) return kEntryStages[index];
-    if (index >= head_stage()) return kHeadStages[index - head_stage()];
-    return kLayerStages[(index - kEntryStageCount) % kStagesPerLayer];
+  // The pieces of a stage.
+  struct Pieces {
+    Pieces(const Stage& stage, const Pass& pass, uint32_t layer) {
+      const uint32_t tiles = stage.tiles(pass, layer);
+      // A FloatGemm wants all rows at once.
+      if (stage.rows != nullptr && pass.engine().gemm == nullptr) {
+        parts = std::max(CeilDiv(stage.rows(pass, layer), RowPart::kRows), 1u);
+      }
+      count = tiles * parts;
+      together = stage.together == nullptr || tiles == 0 ? count : stage.together(pass, layer);
+    }
+    uint32_t parts = 1;  // of a tile
+    uint32_t count;
+    uint32_t together;  // run at once, then the next so many
+  };
+
+  uint32_t KindAt(uint32_t index) const {
+    if (index < kEntryStageCount) return index;
+    if (index >= head_stage()) return kEntryStageCount + kStagesPerLayer + index - head_stage();
+    return kEntryStageCount + (index - kEntryStageCount) % kStagesPerLayer;
+  }
+  static const Stage& StageOf(uint32_t kind) {
+    if (kind < kEntryStageCount) return kEntryStages[kind];
+    kind -= kEntryStageCount;
+    return kind < kStagesPerLayer ? kLayerStages[kind] : kHeadStages[kind - kStagesPerLayer];
   }
 
-  Status RunStage(Pass* pass, Interrupt* interrupt, Cursor* cursor) const {
+  static void RunPiece(Pass* pass, const Stage& stage, uint32_t layer, uint32_t parts,
+                       uint32_t piece, uint32_t worker) {
+    if (stage.run != nullptr) return stage.run(pass, layer, piece, worker);
+    RowPart part;
+    if (parts > 1) part = {piece % parts * RowPart::kRows, RowPart::kRows};
+    stage.run_part(pass, layer, piece / parts, part, worker);
+  }
+
+  Status RunStage(Pass* pass, Interrupt* interrupt, Pace* pace, bool* progress,
+                  Cursor* cursor) const {
     const uint32_t layer =
         cursor->stage < kEntryStageCount ? 0 : (cursor->stage - kEntryStageCount) / kStagesPerLayer;
-    const Stage& stage = StageAt(cursor->stage);
-    const uint32_t tiles = stage.tiles(*pass, layer);
+    const uint32_t kind = KindAt(cursor->stage);
+    const Stage& stage = StageOf(kind);
+    const Pieces pieces(stage, *pass, layer);
     Executor* executor = pass->engine().executor;
-    while (cursor->tile < tiles) {
+    const uint32_t workers = executor->worker_count();
+    const bool bounded = interrupt->Budget() != kNoBudget;
+    while (cursor->piece < pieces.count) {
       if (interrupt->Cancelled()) return Code::kCancelled;
-      uint32_t count = tiles - cursor->tile;
-      if (interrupt->Bounded()) count = std::min(count, executor->worker_count());
-      const uint32_t first = cursor->tile;
-      JUNTO_TRY(ParallelFor(executor, count, [=](uint32_t index, uint32_t worker) {
-        if (!interrupt->Cancelled()) stage.run(pass, layer, first + index, worker);
+      const uint32_t first = cursor->piece;
+      const uint32_t left = pieces.together - first % pieces.together;
+      uint32_t each = 1;  // pieces of a task: without a budget, those of a tile
+      uint32_t tasks = left;
+      uint64_t start = 0;
+      if (bounded) {
+        start = interrupt->Elapsed();
+        const uint64_t rest = interrupt->Budget() - std::min(interrupt->Budget(), start);
+        if (*progress && rest < std::max<uint64_t>((*pace)[kind], 1)) return Code::kYielded;
+        tasks = std::min(left, Affordable(rest, (*pace)[kind], workers));
+      } else if (first % pieces.parts != 0) {
+        tasks = pieces.parts - first % pieces.parts;  // the rest of a tile
+      } else {
+        each = pieces.parts;
+        tasks = left / each;
+      }
+      const uint32_t parts = pieces.parts;
+      JUNTO_TRY(ParallelFor(executor, tasks, [=, &stage](uint32_t index, uint32_t worker) {
+        const uint32_t begin = first + index * each;
+        for (uint32_t piece = begin; piece < begin + each; ++piece) {
+          if (interrupt->Cancelled()) return;
+          RunPiece(pass, stage, layer, parts, piece, worker);
+        }
       }));
       if (interrupt->Cancelled()) return Code::kCancelled;
-      cursor->tile += count;
-      if (count > 1 && executor->worker_count() > 1) ++cursor->joins;
-      if (interrupt->Expired()) return Code::kYielded;
+      cursor->piece += tasks * each;
+      if (tasks > 1 && workers > 1) ++cursor->joins;
+      if (bounded) {
+        pace->Note(kind, (interrupt->Elapsed() - start) * std::min(workers, tasks) / tasks);
+      }
+      *progress = true;
     }
     return Status();
+  }
+
+  // How many pieces surely fit what is left of a budget: as many as would take half of it, since
+  // not all take as long as the last ones did.
+  static uint32_t Affordable(uint64_t rest, uint64_t ns, uint32_t workers) {
+    if (ns == 0) return workers;
+    const uint64_t rounds = std::min<uint64_t>(rest / 2 / ns, ~0u / workers);
+    return std::max(static_cast<uint32_t>(rounds), 1u) * workers;
   }
 
   uint32_t layers_;

@@ -38,10 +38,8 @@ struct Usage {
   }
 };
 
-constexpr uint64_t kNoBudget = ~uint64_t{0};
-
 // A deadline on the host's clock, and somebody's wish to cancel.
-class Deadline final : public Interrupt {
+class Deadline : public Interrupt {
  public:
   // `cancel` may be nullptr.
   Deadline(Clock* clock, uint64_t budget_ns, const std::atomic<bool>* cancel)
@@ -50,13 +48,22 @@ class Deadline final : public Interrupt {
   bool Cancelled() override {
     return cancel_ != nullptr && cancel_->load(std::memory_order_relaxed);
   }
-  bool Expired() override { return Bounded() && Elapsed() >= budget_; }
-  bool Bounded() override { return budget_ != kNoBudget; }
-  uint64_t Elapsed() const { return clock_->Nanoseconds() - start_; }
-  uint64_t Overshoot() const {
+  uint64_t Budget() final { return budget_; }
+  uint64_t Elapsed() final { return clock_->Nanoseconds() - start_; }
+
+  // Whether so much more would fit. Something always does as long as nothing was done.
+  bool Fits(uint64_t ns) {
+    if (!progress || budget_ == kNoBudget) return true;
     const uint64_t elapsed = Elapsed();
-    return budget_ != kNoBudget && elapsed > budget_ ? elapsed - budget_ : 0;
+    return elapsed < budget_ && ns <= budget_ - elapsed;
   }
+  uint64_t Overshoot() {
+    if (budget_ == kNoBudget) return 0;
+    const uint64_t elapsed = Elapsed();
+    return elapsed > budget_ ? elapsed - budget_ : 0;
+  }
+
+  bool progress = false;  // something was done already
 
  private:
   Clock* clock_;
@@ -204,14 +211,14 @@ class Session {
 
   // One or more passes; see junto_session_step. `sink` nullptr: text waits in the stream.
   Status Step(uint64_t budget_ns, ChunkSink* sink) {
-    if (!HasWork()) return Ended();
+    if (!HasWork()) return cancel_.exchange(false) ? Status(Code::kCancelled) : Ended();
     Deadline deadline(clock_, budget_ns, &cancel_);
     Status status;
     do {
       if (TakeCancel()) return Code::kCancelled;
       if (sink == nullptr && generation_.blocked()) return Code::kYielded;
       status = RunPass(&deadline, sink);
-    } while (status.ok() && HasWork() && !deadline.Expired());
+    } while (status.ok() && HasWork() && deadline.Fits(0));
     usage_.overshoot_max_ns = std::max(usage_.overshoot_max_ns, deadline.Overshoot());
     if (status.code() == Code::kCancelled) CancelNow();
     if (!status.ok()) return status;
@@ -248,9 +255,10 @@ class Session {
   // Whether a pass would do something for this session.
   bool HasWork() const { return generation_.running() && sequence_.waiting(); }
 
+  bool wants_cancel() const { return cancel_.load(std::memory_order_relaxed); }
   // Observes a wish to cancel: the generation ends.
   bool TakeCancel() {
-    if (!cancel_.load(std::memory_order_relaxed)) return false;
+    if (!wants_cancel()) return false;
     CancelNow();
     return true;
   }
@@ -406,12 +414,18 @@ class Session {
       pass_open_ = true;
     }
     const uint64_t before = deadline->Elapsed();
-    const Status status = program.Run(&pass_, program.end(), deadline, &cursor_);
-    pass_ns_ += deadline->Elapsed() - before;
+    Status status =
+        program.Run(&pass_, program.end(), deadline, &pace_, &deadline->progress, &cursor_);
+    const uint64_t after = deadline->Elapsed();
+    pass_ns_ += after - before;
+    if (status.ok() && !deadline->Fits(wants_logits_ ? finish_ns_ : 0)) status = Code::kYielded;
     if (status.code() == Code::kYielded) return status;
     pass_open_ = false;
     JUNTO_TRY(status);
-    return FinishRows(&pass_, pass_ns_, cursor_.joins, sink);
+    status = FinishRows(&pass_, pass_ns_, cursor_.joins, sink);
+    finish_ns_ = deadline->Elapsed() - after;
+    deadline->progress = true;
+    return status;
   }
 
   Status EvaluateChunk(Deadline* deadline, LogitsSink* sink) {
@@ -420,13 +434,14 @@ class Session {
     uint32_t rows = 0;
     JUNTO_TRY(sequence_.AddRows(&pass_, &rows));
     Cursor cursor;
-    JUNTO_TRY(program.Run(&pass_, program.head_stage(), deadline, &cursor));
+    JUNTO_TRY(
+        program.Run(&pass_, program.head_stage(), deadline, &pace_, &deadline->progress, &cursor));
     for (uint32_t first = 0; first < rows; first += pass_.logit_capacity()) {
       const uint32_t count = std::min(pass_.logit_capacity(), rows - first);
       pass_.ClearHeads();
       for (uint32_t i = 0; i < count; ++i) pass_.AddHead(first + i);
       cursor = {program.head_stage(), 0, cursor.joins};
-      JUNTO_TRY(program.Run(&pass_, program.end(), deadline, &cursor));
+      JUNTO_TRY(program.Run(&pass_, program.end(), deadline, &pace_, &deadline->progress, &cursor));
       for (uint32_t i = 0; i < count; ++i) {
         JUNTO_TRY(sink->Take(pass_.row(first + i).position, pass_.logits(i), model_->spec().vocab));
       }
@@ -445,6 +460,8 @@ class Session {
   Generation generation_;
   Pass pass_;
   Cursor cursor_;
+  Pace pace_;
+  uint64_t finish_ns_ = 0;  // what the last token took between logits and callback
   bool pass_open_ = false;
   uint64_t epoch_ = 0;
   bool wants_logits_ = false;

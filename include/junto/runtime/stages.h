@@ -14,39 +14,54 @@
 namespace junto {
 
 struct Stage {
-  uint32_t (*tiles)(const Pass& pass, uint32_t layer);
+  uint32_t (*tiles)(const Pass& pass, uint32_t layer);  // 0: the stage is skipped
   void (*run)(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker);
+  // Tiles that may run at once, each such group after the one before; nullptr: all of them.
+  uint32_t (*together)(const Pass& pass, uint32_t layer);
+  // Instead of `run`, for tiles that can be divided by rows; and the most rows that a tile has.
+  void (*run_part)(Pass* pass, uint32_t layer, uint32_t tile, RowPart part, uint32_t worker);
+  uint32_t (*rows)(const Pass& pass, uint32_t layer);
 };
 
-// Those without tiles are skipped.
+constexpr Stage Whole(decltype(Stage::tiles) tiles, decltype(Stage::run) run,
+                      decltype(Stage::together) together = nullptr) {
+  return {tiles, run, together, nullptr, nullptr};
+}
+constexpr Stage Divided(decltype(Stage::tiles) tiles, decltype(Stage::run_part) run,
+                        decltype(Stage::rows) rows = stages::RowTiles) {
+  return {tiles, nullptr, nullptr, run, rows};
+}
+
 constexpr Stage kEntryStages[] = {
-    {stages::RowTiles, stages::Embed},
-    {stages::ProjectInputsTiles, stages::ProjectInputs},
-    {stages::MixInputsTiles, stages::MixInputs},
+    Whole(stages::RowTiles, stages::Embed),
+    Divided(stages::ProjectInputsTiles, stages::ProjectInputs),
+    Whole(stages::MixInputsTiles, stages::MixInputs),
 };
 constexpr uint32_t kEntryStageCount = sizeof(kEntryStages) / sizeof(kEntryStages[0]);
 constexpr Stage kLayerStages[] = {
-    {stages::EnterMixerTiles, stages::EnterMixer},
-    {stages::RememberTiles, stages::Remember},
-    {stages::AttentionRowTiles, stages::RopeStore},
-    {stages::AttendTiles, stages::Attend},
-    {stages::ProjectTiles, stages::Project},
-    {stages::RowTiles, stages::EnterFeedForward},
-    {stages::RouteTiles, stages::Route},
-    {stages::OneTile, stages::Group},
-    {stages::GateUpTiles, stages::GateUp},
-    {stages::DownTiles, stages::Down},
-    {stages::RowTiles, stages::LeaveFeedForward},
-    {stages::GateInputTiles, stages::GateInput},
-    {stages::ProjectInputTiles, stages::ProjectInput},
-    {stages::AddInputTiles, stages::AddInput},
+    Divided(stages::EnterMixerTiles, stages::EnterMixer),
+    Whole(stages::RememberTiles, stages::Remember, stages::RememberTogether),
+    Whole(stages::AttentionRowTiles, stages::RopeStore),
+    Whole(stages::AttendTiles, stages::Attend),
+    Divided(stages::ProjectTiles, stages::Project),
+    Whole(stages::RowTiles, stages::EnterFeedForward),
+    Divided(stages::RouteTiles, stages::Route),
+    Whole(stages::OneTile, stages::Group),
+    Divided(stages::GateUpTiles, stages::GateUp, stages::GateUpRows),
+    Divided(stages::DownTiles, stages::Down, stages::DownRows),
+    Whole(stages::RowTiles, stages::LeaveFeedForward),
+    Divided(stages::GateInputTiles, stages::GateInput),
+    Divided(stages::ProjectInputTiles, stages::ProjectInput),
+    Whole(stages::AddInputTiles, stages::AddInput),
 };
 constexpr uint32_t kStagesPerLayer = sizeof(kLayerStages) / sizeof(kLayerStages[0]);
 constexpr Stage kHeadStages[] = {
-    {stages::EnterHeadTiles, stages::EnterHead},
-    {stages::HeadTiles, stages::Head},
+    Whole(stages::EnterHeadTiles, stages::EnterHead),
+    Whole(stages::HeadTiles, stages::Head),
 };
 constexpr uint32_t kHeadStageCount = sizeof(kHeadStages) / sizeof(kHeadStages[0]);
+// Stages that differ in more than the layer.
+constexpr uint32_t kStageKinds = kEntryStageCount + kStagesPerLayer + kHeadStageCount;
 
 }  // namespace junto
 

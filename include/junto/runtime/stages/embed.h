@@ -30,8 +30,8 @@ inline void Embed(Pass* pass, uint32_t, uint32_t row, uint32_t) {
 inline uint32_t ProjectInputsTiles(const Pass& pass, uint32_t) {
   return pass.engine().weights->input_projection.tiles();
 }
-inline void ProjectInputs(Pass* pass, uint32_t, uint32_t tile, uint32_t) {
-  RunRowsTile(*pass, pass->engine().weights->input_projection, tile, pass->residual,
+inline void ProjectInputs(Pass* pass, uint32_t, uint32_t tile, RowPart part, uint32_t) {
+  RunRowsTile(*pass, pass->engine().weights->input_projection, tile, part, pass->residual,
               pass->layer_inputs);
 }
 

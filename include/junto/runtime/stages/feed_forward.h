@@ -73,18 +73,22 @@ inline uint32_t RouteTiles(const Pass& pass, uint32_t layer) {
   return weights.beside.gate.tiles() + weights.beside_gate.tiles() +
          weights.route.tiles() * CeilDiv(pass.row_count(), kSlotGroup);
 }
-inline void Route(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
+inline void Route(Pass* pass, uint32_t layer, uint32_t tile, RowPart part, uint32_t worker) {
   const LayerWeights& weights = pass->engine().weights->layers[layer];
+  uint32_t begin = 0;
+  uint32_t end = pass->row_count();
+  part.Cut(&begin, &end);
   if (tile < weights.beside.gate.tiles()) {
     return RunGateUpTile(*pass, pass->engine().spec->layers[layer].beside, weights.beside, tile,
-                         BesideInput(*pass, weights), nullptr, 0, pass->row_count(),
-                         pass->beside_gated, worker);
+                         BesideInput(*pass, weights), nullptr, begin, end, pass->beside_gated,
+                         worker);
   }
   tile -= weights.beside.gate.tiles();
   if (tile < weights.beside_gate.tiles()) {
-    return RunRowsTile(*pass, weights.beside_gate, tile, BesideInput(*pass, weights),
+    return RunRowsTile(*pass, weights.beside_gate, tile, part, BesideInput(*pass, weights),
                        pass->beside_weights);
   }
+  if (part.first != 0) return;
   const Matrix& route = weights.route;
   tile -= weights.beside_gate.tiles();
   const uint32_t row = tile / route.tiles() * kSlotGroup;
@@ -121,7 +125,7 @@ inline void Group(Pass* pass, uint32_t layer, uint32_t, uint32_t) {
     slots.active[0] = 0;
     slots.active_count = 1;
     slots.begin[0] = 0;
-    slots.begin[1] = pass->row_count();
+    slots.begin[1] = slots.most = pass->row_count();
     for (uint32_t row = 0; row < pass->row_count(); ++row) slots.row[row] = row;
     return;
   }
@@ -129,8 +133,9 @@ inline void Group(Pass* pass, uint32_t layer, uint32_t, uint32_t) {
   const uint32_t choices = pass->row_count() * router.experts_used;
   std::fill(slots.begin, slots.begin + router.experts + 1, 0u);
   for (uint32_t c = 0; c < choices; ++c) ++slots.begin[slots.expert[c] + 1];
-  slots.active_count = 0;
+  slots.active_count = slots.most = 0;
   for (uint32_t e = 0; e < router.experts; ++e) {
+    slots.most = std::max(slots.most, slots.begin[e + 1]);
     if (slots.begin[e + 1] != 0) slots.active[slots.active_count++] = e;
     slots.begin[e + 1] += slots.begin[e];
   }
@@ -152,37 +157,47 @@ inline uint32_t ExpertGateTiles(const Pass& pass, uint32_t layer) {
 inline uint32_t GateUpTiles(const Pass& pass, uint32_t layer) {
   return ExpertGateTiles(pass, layer) + pass.engine().weights->layers[layer].beside.down.tiles();
 }
-inline void GateUp(Pass* pass, uint32_t layer, uint32_t index, uint32_t worker) {
+inline uint32_t GateUpRows(const Pass& pass, uint32_t layer) {
+  const bool beside = pass.engine().weights->layers[layer].beside.down.present();
+  return beside ? pass.row_count() : pass.slots.most;
+}
+inline void GateUp(Pass* pass, uint32_t layer, uint32_t index, RowPart part, uint32_t worker) {
   const Engine& engine = pass->engine();
   const LayerWeights& weights = engine.weights->layers[layer];
   const LayerSpec& spec = engine.spec->layers[layer];
   if (const uint32_t experts = ExpertGateTiles(*pass, layer); index >= experts) {
     Activations x = pass->beside_gated;
     x.columns = spec.beside.width;
-    return RunRowsTile(*pass, weights.beside.down, index - experts, x, pass->projected);
+    return RunRowsTile(*pass, weights.beside.down, index - experts, part, x, pass->projected);
   }
   const uint32_t tiles = weights.ffn.gate.tiles();
   const uint32_t expert = pass->slots.active[index / tiles];
+  uint32_t begin = pass->slots.begin[expert];
+  uint32_t end = pass->slots.begin[expert + 1];
+  part.Cut(&begin, &end);
   RunGateUpTile(*pass, spec.ffn, WeightStore(engine.weights).Acquire(layer, expert), index % tiles,
-                pass->normed, pass->slots.row, pass->slots.begin[expert],
-                pass->slots.begin[expert + 1], pass->gated, worker);
+                pass->normed, pass->slots.row, begin, end, pass->gated, worker);
 }
 
 // ---- down: tile = (active expert, tile of its down)
 inline uint32_t DownTiles(const Pass& pass, uint32_t layer) {
   return pass.slots.active_count * pass.engine().weights->layers[layer].ffn.down.tiles();
 }
-inline void Down(Pass* pass, uint32_t layer, uint32_t index, uint32_t) {
+inline uint32_t DownRows(const Pass& pass, uint32_t) { return pass.slots.most; }
+inline void Down(Pass* pass, uint32_t layer, uint32_t index, RowPart part, uint32_t) {
   const Engine& engine = pass->engine();
   const uint32_t tiles = engine.weights->layers[layer].ffn.down.tiles();
   const uint32_t expert = pass->slots.active[index / tiles];
   const FeedForwardWeights ffn = WeightStore(engine.weights).Acquire(layer, expert);
   Activations x = pass->gated;
   x.columns = engine.spec->layers[layer].ffn.width;
-  const uint32_t begin = pass->slots.begin[expert];
-  RunMatrixTile(
-      *pass, ffn.down, index % tiles, x, begin, nullptr, pass->slots.begin[expert + 1] - begin,
-      pass->expert_out.row(begin) + TileRow(ffn.down, index % tiles), pass->expert_out.columns);
+  uint32_t begin = pass->slots.begin[expert];
+  uint32_t end = pass->slots.begin[expert + 1];
+  part.Cut(&begin, &end);
+  if (begin == end) return;
+  RunMatrixTile(*pass, ffn.down, index % tiles, x, begin, nullptr, end - begin,
+                pass->expert_out.row(begin) + TileRow(ffn.down, index % tiles),
+                pass->expert_out.columns);
 }
 
 // ---- what networks gave, residual, and where the layer ends here its next norm: tile = row

@@ -14,15 +14,18 @@ namespace stages {
 inline uint32_t GateInputTiles(const Pass& pass, uint32_t layer) {
   return pass.engine().weights->layers[layer].input_gate.tiles();
 }
-inline void GateInput(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
+inline void GateInput(Pass* pass, uint32_t layer, uint32_t tile, RowPart part, uint32_t) {
   const Engine& engine = pass->engine();
   const LayerWeights& weights = engine.weights->layers[layer];
   const Activations& gated = pass->input_gated;
   const uint32_t first = TileRow(weights.input_gate, tile);
   const uint32_t units =
       std::min(weights.input_gate.tile_panels * kPanelRows, gated.columns - first);
-  RunRowsTile(*pass, weights.input_gate, tile, pass->residual, gated);
-  for (uint32_t row = 0; row < pass->row_count(); ++row) {
+  RunRowsTile(*pass, weights.input_gate, tile, part, pass->residual, gated);
+  uint32_t begin = 0;
+  uint32_t end = pass->row_count();
+  part.Cut(&begin, &end);
+  for (uint32_t row = begin; row < end; ++row) {
     float* const x = gated.row(row) + first;
     const float* const input = pass->layer_inputs.row(row) + layer * gated.columns + first;
     engine.kernels->activate(engine.spec->layers[layer].ffn.activation, x, input, units, x);
@@ -35,8 +38,8 @@ inline void GateInput(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
 inline uint32_t ProjectInputTiles(const Pass& pass, uint32_t layer) {
   return pass.engine().weights->layers[layer].input_out.tiles();
 }
-inline void ProjectInput(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
-  RunRowsTile(*pass, pass->engine().weights->layers[layer].input_out, tile, pass->input_gated,
+inline void ProjectInput(Pass* pass, uint32_t layer, uint32_t tile, RowPart part, uint32_t) {
+  RunRowsTile(*pass, pass->engine().weights->layers[layer].input_out, tile, part, pass->input_gated,
               pass->projected);
 }
 

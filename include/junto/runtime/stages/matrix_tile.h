@@ -56,11 +56,15 @@ inline void RunMatrixTile(const Pass& pass, const Matrix& matrix, uint32_t tile,
   pass.engine().kernels->matmul(args);
 }
 
-// One output tile for every row of the pass.
-inline void RunRowsTile(const Pass& pass, const Matrix& matrix, uint32_t tile, const Activations& x,
-                        const Activations& y) {
-  RunMatrixTile(pass, matrix, tile, x, 0, nullptr, pass.row_count(),
-                y.floats + TileRow(matrix, tile), y.columns);
+// One output tile for rows of the pass.
+inline void RunRowsTile(const Pass& pass, const Matrix& matrix, uint32_t tile, RowPart part,
+                        const Activations& x, const Activations& y) {
+  uint32_t begin = 0;
+  uint32_t end = pass.row_count();
+  part.Cut(&begin, &end);
+  if (begin == end) return;
+  RunMatrixTile(pass, matrix, tile, x, begin, nullptr, end - begin,
+                y.row(begin) + TileRow(matrix, tile), y.columns);
 }
 
 }  // namespace stages

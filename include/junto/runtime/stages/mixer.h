@@ -20,7 +20,7 @@ inline uint32_t EnterMixerTiles(const Pass& pass, uint32_t layer) {
   }
   return tiles;
 }
-inline void EnterMixer(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
+inline void EnterMixer(Pass* pass, uint32_t layer, uint32_t tile, RowPart part, uint32_t) {
   const auto matrices = MixerMatrices(pass->engine().weights->layers[layer]);
   Activations rates = pass->key;
   rates.floats += pass->engine().spec->layers[layer].delta.value_heads;
@@ -28,35 +28,45 @@ inline void EnterMixer(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
       &pass->query, &pass->key, &pass->value, &pass->query, &pass->value, &pass->key, &rates};
   uint32_t i = 0;
   while (tile >= matrices[i]->tiles()) tile -= matrices[i++]->tiles();
-  RunRowsTile(*pass, *matrices[i], tile, pass->normed, *outputs[i]);
+  RunRowsTile(*pass, *matrices[i], tile, part, pass->normed, *outputs[i]);
 }
 
-// ---- a delta-net: tile = rows of one sequence, value heads that together give whole activation
-// blocks
+// ---- a delta-net: tile = some rows of one sequence, value heads that together give whole
+// activation blocks. All tiles of the first rows come before those of the next.
 inline uint32_t HeadsPerTile(uint32_t heads, uint32_t channels) {
   for (uint32_t some = 1; some < heads; ++some) {
     if (heads % some == 0 && some * channels % kBlockColumns == 0) return some;
   }
   return heads;
 }
-inline uint32_t RememberTiles(const Pass& pass, uint32_t layer) {
+inline uint32_t RememberTogether(const Pass& pass, uint32_t layer) {
   const DeltaNetSpec& spec = pass.engine().spec->layers[layer].delta;
-  if (!spec.present()) return 0;
   return pass.run_count() * (spec.value_heads / HeadsPerTile(spec.value_heads, spec.value_dim));
+}
+inline uint32_t RememberTiles(const Pass& pass, uint32_t layer) {
+  if (!pass.engine().spec->layers[layer].delta.present()) return 0;
+  uint32_t rows = 0;
+  for (uint32_t i = 0; i < pass.run_count(); ++i) rows = std::max(rows, pass.run(i).count);
+  return CeilDiv(rows, RowPart::kRows) * RememberTogether(pass, layer);
 }
 inline void Remember(Pass* pass, uint32_t layer, uint32_t tile, uint32_t worker) {
   const Engine& engine = pass->engine();
   const DeltaNetSpec& spec = engine.spec->layers[layer].delta;
   const uint32_t heads = HeadsPerTile(spec.value_heads, spec.value_dim);
   const uint32_t tiles_per_run = spec.value_heads / heads;
-  const PassRun& run = pass->run(tile / tiles_per_run);
+  const uint32_t together = RememberTogether(*pass, layer);
+  const PassRun& run = pass->run(tile % together / tiles_per_run);
+  uint32_t begin = 0;
+  uint32_t end = run.count;
+  RowPart{tile / together * RowPart::kRows, RowPart::kRows}.Cut(&begin, &end);
+  if (begin == end) return;
   const uint32_t first = tile % tiles_per_run * heads;
   for (uint32_t head = first; head < first + heads; ++head) {
-    DeltaHead(*pass, layer, run, head, pass->scratch(worker)).Run();
+    DeltaHead(*pass, layer, run, head, pass->scratch(worker)).Run(begin, end);
   }
   if (!IsQuantised(engine.weights->layers[layer].out)) return;
   const uint32_t column = first * spec.value_dim;
-  for (uint32_t row = run.first; row < run.first + run.count; ++row) {
+  for (uint32_t row = run.first + begin; row < run.first + end; ++row) {
     engine.kernels->quantise(pass->attended.row(row) + column, heads * spec.value_dim,
                              pass->attended.block_row(row) + column / kBlockColumns);
   }
@@ -179,8 +189,8 @@ inline void Attend(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
 inline uint32_t ProjectTiles(const Pass& pass, uint32_t layer) {
   return pass.engine().weights->layers[layer].out.tiles();
 }
-inline void Project(Pass* pass, uint32_t layer, uint32_t tile, uint32_t) {
-  RunRowsTile(*pass, pass->engine().weights->layers[layer].out, tile, pass->attended,
+inline void Project(Pass* pass, uint32_t layer, uint32_t tile, RowPart part, uint32_t) {
+  RunRowsTile(*pass, pass->engine().weights->layers[layer].out, tile, part, pass->attended,
               pass->projected);
 }
 
