@@ -35,7 +35,9 @@ struct junto_runtime {
         clock(desc.clock, desc.clock_user),
         log(desc.log),
         log_user(desc.log_user),
-        log_level(desc.log_level) {
+        log_level(desc.log_level),
+        strict_memory((desc.flags & JUNTO_RUNTIME_STRICT_MEMORY) != 0),
+        may_map(!strict_memory || desc.io != nullptr) {
     memory.Adopt(sizeof(junto_runtime), junto::Tag::kObject);
   }
 
@@ -64,6 +66,8 @@ struct junto_runtime {
   junto_log_fn log;
   void* log_user;
   junto_log_level log_level;
+  bool strict_memory;
+  bool may_map;  // files: those of the host always, the system's not in strict memory
 };
 
 struct junto_model {

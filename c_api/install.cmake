@@ -10,12 +10,13 @@ endif()
 install(TARGETS ${targets} EXPORT junto)
 install(EXPORT junto NAMESPACE junto:: FILE junto-targets.cmake DESTINATION ${package_dir})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/junto DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES junto.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES junto.h junto_table.h module.modulemap DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES junto.json DESTINATION ${CMAKE_INSTALL_DATADIR}/junto)
 
 # A static library needs what it was built with, found in the same way.
 configure_package_config_file(junto-config.cmake.in junto-config.cmake
   INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
-write_basic_package_version_file(junto-config-version.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(junto-config-version.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/junto-config.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/junto-config-version.cmake
   ${PROJECT_SOURCE_DIR}/third_party/FindHighway.cmake

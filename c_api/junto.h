@@ -29,8 +29,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JUNTO_VERSION_MAJOR 0
-#define JUNTO_VERSION_MINOR 1
+#define JUNTO_VERSION_MAJOR 1
+#define JUNTO_VERSION_MINOR 0
 #define JUNTO_VERSION_PATCH 0
 
 #if defined(_WIN32)
@@ -176,10 +176,15 @@ typedef void(JUNTO_CALL* junto_log_fn)(void* user, junto_log_level level, const 
                                        size_t size);
 typedef uint64_t(JUNTO_CALL* junto_clock_fn)(void* user); /* monotonic nanoseconds */
 
+/* Nothing is taken behind the allocator, from here to the last release: no JIT (JUNTO_MODEL_FAST is
+ * E_UNSUPPORTED), no thread of Junto's own (bring an executor, or set max_threads to 1), files of the
+ * system are read, not mapped. Only what the C++ runtime throws when memory is refused remains. */
+#define JUNTO_RUNTIME_STRICT_MEMORY 0x1u
+
 /* Absent services: aligned malloc, Junto's own threads (parked when idle), OS files, silence. */
 typedef struct junto_runtime_desc {
   uint32_t struct_size;
-  uint32_t flags; /* 0 */
+  uint32_t flags; /* JUNTO_RUNTIME_* */
   const junto_allocator* JUNTO_OPT allocator;
   const junto_executor* JUNTO_OPT executor;
   const junto_io* JUNTO_OPT io;
@@ -470,6 +475,10 @@ JUNTO_API junto_status JUNTO_CALL junto_session_read(junto_session* s, char* dst
                                                      size_t* size);
 JUNTO_API void JUNTO_CALL
 junto_session_cancel(junto_session* s); /* [any] one atomic store, sticky until observed */
+/* The next step observes it, within a piece of a tile, and answers CANCELLED: one that has work ends
+ * its generation, at the last token that is complete; one that has none only clears it. So a cancel
+ * that comes when a generation has just ended meets the next: step once before prefill to be rid of
+ * it. A batch observes the cancels of its sessions where each of its steps begins. */
 
 /* [one] Runs the prompt that prefill queued and hands the logits of every position that was
  * computed to fn, in order; position is that of the input token. A return < 0 abandons, > 0 stops.
@@ -499,6 +508,10 @@ JUNTO_API junto_status JUNTO_CALL junto_session_get_usage(const junto_session* s
 
 /* ---- batches: sessions of one model share each pass; every text is what it would be alone
  * ------*/
+/* [any] The bytes that a batch takes, under OBJECT and SCRATCH, its sessions not counted. */
+JUNTO_API junto_status JUNTO_CALL junto_batch_plan(const junto_model* m, uint32_t max_sessions,
+                                                   uint32_t max_tokens_per_pass, junto_tag tag,
+                                                   uint64_t* bytes, junto_error* JUNTO_OPT err);
 JUNTO_API junto_status JUNTO_CALL
 junto_batch_create(junto_model* m, uint32_t max_sessions, uint32_t max_tokens_per_pass,
                    junto_batch** out, junto_error* JUNTO_OPT err); /* [any] 0 tokens = 512 */
@@ -508,8 +521,8 @@ JUNTO_API junto_status JUNTO_CALL junto_batch_add(junto_batch* b, junto_session*
 JUNTO_API junto_status JUNTO_CALL junto_batch_remove(junto_batch* b, junto_session* s,
                                                      junto_error* JUNTO_OPT err); /* [one] */
 /* [one] One or more passes over every session that has work. DONE when none has; a session that
- * ends or fails leaves the others alone (see junto_usage.stop). junto_chunk.session tells whose
- * text. */
+ * ends, fails or is cancelled leaves the others alone (see junto_usage.stop); the first failure of a
+ * stream callback is returned when the pass is complete. junto_chunk.session tells whose text. */
 JUNTO_API junto_status JUNTO_CALL junto_batch_step(junto_batch* b, uint64_t budget_ns,
                                                    junto_stream_fn JUNTO_OPT fn, void* user,
                                                    junto_error* JUNTO_OPT err);

@@ -62,7 +62,11 @@ template <class F>
 Status LoadModel(junto_runtime* runtime, const junto_model_desc& desc, LoadOptions options,
                  F&& open, junto_model** out) {
   Progress progress(desc.progress, desc.progress_user);
-  options.loader.map = (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
+  if (runtime->strict_memory && (desc.flags & JUNTO_MODEL_FAST) != 0) {
+    return Status::Make(Code::kUnsupported, "model flag 0x%x: strict memory has no room for oneDNN",
+                        static_cast<unsigned>(JUNTO_MODEL_FAST));
+  }
+  options.loader.map = runtime->may_map && (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
   options.loader.keep_cache = (desc.flags & JUNTO_MODEL_KEEP_CACHE) != 0;
   options.model.yarn_truncate = (desc.flags & JUNTO_MODEL_YARN_TRUNCATE) != 0;
   if (desc.progress != nullptr) options.loader.progress = &progress;
@@ -121,7 +125,7 @@ Status CheckName(std::string_view name) {
 Status PackModel(junto_model* model, std::string_view name, const junto_model_desc& desc) {
   Progress progress(desc.progress, desc.progress_user);
   Loader::Options options;
-  options.map = (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
+  options.map = model->runtime->may_map && (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
   options.keep_cache = (desc.flags & JUNTO_MODEL_KEEP_CACHE) != 0;
   if (desc.progress != nullptr) options.progress = &progress;
   Owned<NewFile> file;

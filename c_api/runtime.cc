@@ -29,10 +29,19 @@ Status CheckServices(const junto_runtime_desc& desc, junto_allocator* allocator,
   JUNTO_TRY(TakeStruct(desc.allocator, sizeof(junto_allocator), allocator));
   JUNTO_TRY(TakeStruct(desc.executor, sizeof(junto_executor), executor));
   JUNTO_TRY(TakeStruct(desc.io, offsetof(junto_io, create_file), io));
-  if ((desc.flags | allocator->flags | executor->flags | io->flags) != 0) {
-    return Status::Make(
-        Code::kUnsupported, "runtime flags 0x%x: 0 expected",
-        static_cast<unsigned>(desc.flags | allocator->flags | executor->flags | io->flags));
+  const uint32_t unknown =
+      (desc.flags & ~JUNTO_RUNTIME_STRICT_MEMORY) | allocator->flags | executor->flags | io->flags;
+  if (unknown != 0) {
+    return Status::Make(Code::kUnsupported,
+                        "runtime flags 0x%x, of a service or unknown: 0 expected",
+                        static_cast<unsigned>(unknown));
+  }
+  if ((desc.flags & JUNTO_RUNTIME_STRICT_MEMORY) != 0 && desc.executor == nullptr &&
+      desc.max_threads != 1) {
+    return Status::Make(Code::kUnsupported,
+                        "strict memory with max_threads %u: stacks of threads are the system's, so "
+                        "an executor or 1 thread is expected",
+                        static_cast<unsigned>(desc.max_threads));
   }
   if (executor->reserved != 0) {
     return Status::Make(Code::kUnsupported, "executor.reserved %u: 0 expected",

@@ -154,6 +154,12 @@ Status SetBiases(Session* session, Span<const junto_token> tokens, const float* 
   return Status();
 }
 
+Status CheckTag(junto_tag tag) {
+  if (tag >= 0 && tag < kTagCount) return Status();
+  return Status::Make(Code::kInvalid, "tag %d: 0 to %d expected", static_cast<int>(tag),
+                      kTagCount - 1);
+}
+
 Status PlanOf(const junto_model& model, const SessionSpec& spec, junto_tag tag, uint64_t* bytes) {
   SessionPlan plan;
   JUNTO_TRY(Session::Plan(*model.model, spec, &plan));
@@ -184,8 +190,7 @@ Status PlanOf(const junto_model& model, const SessionSpec& spec, junto_tag tag, 
       *bytes = 0;
       return Status();
     default:
-      return Status::Make(Code::kInvalid, "tag %d: 0 to %d expected", static_cast<int>(tag),
-                          kTagCount - 1);
+      return CheckTag(tag);
   }
 }
 
@@ -418,6 +423,23 @@ junto_status junto_session_get_usage(const junto_session* s, junto_usage* out) {
     given.prefill_joins = usage.prefill_joins;
     given.decode_joins = usage.decode_joins;
     return GiveStruct(given, out);
+  });
+}
+
+junto_status junto_batch_plan(const junto_model* m, uint32_t max_sessions,
+                              uint32_t max_tokens_per_pass, junto_tag tag, uint64_t* bytes,
+                              junto_error* err) {
+  return Guard(err, [&]() -> Status {
+    if (m == nullptr || bytes == nullptr) return NullArgument("m or bytes");
+    JUNTO_TRY(CheckTag(tag));
+    Batch::BatchPlan plan;
+    JUNTO_TRY(Batch::Plan(*m->model, max_sessions, max_tokens_per_pass, &plan));
+    *bytes = 0;
+    if (tag == JUNTO_TAG_SCRATCH) *bytes = plan.scratch;
+    if (tag == JUNTO_TAG_OBJECT) {
+      *bytes = plan.object + sizeof(junto_batch) + uint64_t{max_sessions} * sizeof(junto_session*);
+    }
+    return Status();
   });
 }
 

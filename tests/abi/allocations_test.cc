@@ -4,10 +4,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/handles.h"
@@ -254,6 +257,173 @@ TEST_CASE("running allocates nothing") {
       CHECK(usage.new_tokens == 10);
     }
   }
+}
+
+// A host that brings everything and takes nothing from the C library meanwhile: memory out of one
+// piece, given back in any order but not used again, a file in memory, tasks in order.
+class Closed {
+ public:
+  explicit Closed(std::vector<uint8_t> file) : file_(std::move(file)), room_(96 << 20) {
+    allocator_.struct_size = sizeof(allocator_);
+    allocator_.user = this;
+    allocator_.allocate = [](void* user, size_t size, size_t alignment, junto_tag tag) {
+      return static_cast<Closed*>(user)->Take(size, alignment, tag);
+    };
+    allocator_.deallocate = [](void* user, void*, size_t size, size_t, junto_tag tag) {
+      static_cast<Closed*>(user)->current_[tag] -= size;
+    };
+    executor_.struct_size = sizeof(executor_);
+    executor_.worker_count = 3;
+    executor_.parallel_for = [](void*, uint32_t count, junto_task_fn fn, void* task) {
+      for (uint32_t i = 0; i < count; ++i) fn(task, i, i % 3);
+      return JUNTO_OK;
+    };
+    io_.struct_size = sizeof(io_);
+    io_.user = this;
+    io_.open_file = [](void* user, const char*, size_t, void** file, uint64_t* size) {
+      *file = user;
+      *size = static_cast<Closed*>(user)->file_.size();
+      return JUNTO_OK;
+    };
+    io_.read_at = [](void* user, void*, uint64_t offset, void* dst, size_t size) {
+      std::memcpy(dst, static_cast<Closed*>(user)->file_.data() + offset, size);
+      return JUNTO_OK;
+    };
+    io_.close_file = [](void*, void*) {};
+  }
+  junto_runtime_desc Desc() {
+    junto_runtime_desc desc;
+    junto_runtime_desc_init(&desc, sizeof(desc));
+    desc.flags = JUNTO_RUNTIME_STRICT_MEMORY;
+    desc.allocator = &allocator_;
+    desc.executor = &executor_;
+    desc.io = &io_;
+    return desc;
+  }
+  uint64_t current(int tag) const { return current_[tag]; }
+  uint64_t peak(int tag) const { return peak_[tag]; }
+
+ private:
+  void* Take(size_t size, size_t alignment, junto_tag tag) {
+    used_ = (used_ + alignment - 1) / alignment * alignment;
+    if (used_ + size > room_.size()) return nullptr;
+    current_[tag] += size;
+    peak_[tag] = std::max(peak_[tag], current_[tag]);
+    used_ += size;
+    return room_.data() + used_ - size;
+  }
+
+  junto_allocator allocator_ = {};
+  junto_executor executor_ = {};
+  junto_io io_ = {};
+  std::vector<uint8_t> file_;
+  std::vector<uint8_t> room_;
+  size_t used_ = 0;
+  uint64_t current_[9] = {};
+  uint64_t peak_[9] = {};
+};
+
+// A life from load to release; whether everything worked. Asks for nothing itself.
+bool LiveStrictly(Closed* host, std::vector<uint8_t>* saved, uint64_t* planned) {
+  junto_runtime_desc services = host->Desc();
+  junto_runtime* runtime = nullptr;
+  junto_model* model = nullptr;
+  junto_session* session = nullptr;
+  junto_session* fork = nullptr;
+  junto_prompt* prompt = nullptr;
+  junto_batch* batch = nullptr;
+  junto_session_desc desc;
+  junto_session_desc_init(&desc, sizeof(desc));
+  desc.context_tokens = 128;
+  desc.max_forks = 1;
+  junto_sampling sampling;
+  junto_sampling_init(&sampling, sizeof(sampling));
+  sampling.temperature = 1.0f;
+  sampling.top_p = 0.9f;
+  sampling.max_new_tokens = 10;
+  Counts counts;
+  size_t size = 0;
+  const junto_token token = 3;
+  const float bias = 1.0f;
+  bool ok =
+      junto_runtime_create(&services, &runtime, nullptr) == JUNTO_OK &&
+      junto_model_load(runtime, "model", 5, nullptr, &model, nullptr) == JUNTO_OK &&
+      junto_session_create(model, &desc, &session, nullptr) == JUNTO_OK &&
+      junto_session_set_sampling(session, &sampling, nullptr) == JUNTO_OK &&
+      junto_session_add_stop(session, "never", 5, nullptr) == JUNTO_OK &&
+      junto_session_set_bias(session, &token, &bias, 1, nullptr) == JUNTO_OK &&
+      junto_prompt_create(model, &prompt, nullptr) == JUNTO_OK &&
+      junto_prompt_add_text(prompt, "zebra and so on", 15, nullptr) == JUNTO_OK &&
+      junto_prompt_add_tokens(prompt, &token, 1, nullptr) == JUNTO_OK &&
+      junto_session_prefill(session, prompt, nullptr) == JUNTO_OK &&
+      junto_session_step(session, 0, nullptr, nullptr, nullptr) == JUNTO_YIELDED &&
+      junto_session_fork(session, &fork, nullptr) == JUNTO_OK &&
+      junto_session_snapshot(session, saved->data(), saved->size(), &size, nullptr) == JUNTO_OK &&
+      junto_session_restore(fork, saved->data(), size, nullptr) == JUNTO_OK &&
+      junto_session_generate(session, Counts::TakeChunk, &counts, nullptr) == JUNTO_DONE &&
+      junto_batch_create(model, 1, 16, &batch, nullptr) == JUNTO_OK &&
+      junto_batch_add(batch, fork, nullptr) == JUNTO_OK &&
+      junto_batch_step(batch, UINT64_MAX, Counts::TakeChunk, &counts, nullptr) == JUNTO_DONE &&
+      junto_session_rewind(fork, 3, nullptr) == JUNTO_OK;
+  for (int tag = 0; tag < 9 && ok; ++tag) {
+    ok = junto_session_plan(model, &desc, static_cast<junto_tag>(tag), &planned[tag], nullptr) ==
+         JUNTO_OK;
+    uint64_t current = 0;
+    uint64_t peak = 0;
+    ok = ok &&
+         junto_runtime_memory(runtime, static_cast<junto_tag>(tag), &current, &peak) == JUNTO_OK;
+    ok = ok && current == host->current(tag) && peak == host->peak(tag);
+  }
+  junto_runtime_release(runtime);
+  junto_model_release(model);
+  junto_prompt_release(prompt);
+  junto_session_release(session);
+  junto_batch_release(batch);
+  junto_session_release(fork);
+  return ok && counts.tokens >= 18;
+}
+
+TEST_CASE("in strict memory nothing is taken but from the host, from load to release") {
+  const std::pair<const char*, std::vector<uint8_t>> models[] = {
+      {"chat", TinyModel::Chat().Bytes()},
+      {"qwen", TinyModel::QwenChat().Bytes()},
+      {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
+      {"gemma4_q4_k", ParityModel("gemma4_q4_k")}};
+  for (const auto& [name, bytes] : models) {
+    INFO(name);
+    Closed host(bytes);
+    std::vector<uint8_t> saved(4 << 20);
+    uint64_t planned[9] = {};
+    bool ok = false;
+    const uint64_t found = Trapped([&] { ok = LiveStrictly(&host, &saved, planned); });
+    CHECK(ok);
+    CHECK(found == 0);
+    for (const junto_tag tag : {JUNTO_TAG_WEIGHTS, JUNTO_TAG_KV, JUNTO_TAG_LOAD_TEMP,
+                                JUNTO_TAG_EXTERNAL, JUNTO_TAG_MAPPED, JUNTO_TAG_THREAD}) {
+      CHECK(host.peak(tag) == planned[tag]);
+    }
+    CHECK(host.peak(JUNTO_TAG_EXTERNAL) == 0);
+    for (int tag = 0; tag < 9; ++tag) CHECK(host.current(tag) == 0);
+  }
+}
+
+TEST_CASE("strict memory refuses what would take memory elsewhere") {
+  Closed host(TinyModel::Chat().Bytes());
+  junto_runtime_desc desc = host.Desc();
+  Error err;
+  junto_runtime* runtime = nullptr;
+  desc.executor = nullptr;
+  for (const uint32_t threads : {0u, 2u}) {
+    desc.max_threads = threads;
+    CHECK_FAILS(junto_runtime_create(&desc, &runtime, &err), JUNTO_E_UNSUPPORTED);
+  }
+  desc.max_threads = 1;
+  const RuntimeHandle alone = CreateRuntime(&desc);
+  junto_model_desc fast;
+  junto_model_desc_init(&fast, sizeof(fast));
+  fast.flags = JUNTO_MODEL_FAST;
+  junto_model* model = nullptr;
+  CHECK_FAILS(junto_model_load(alone.get(), "model", 5, &fast, &model, &err), JUNTO_E_UNSUPPORTED);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Sessions that share passes: every text is what it would be alone, and nobody's end is another's.
 #include <algorithm>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -146,6 +147,42 @@ TEST_CASE("sessions come and go while a batch runs") {
     group.Finish(budget, &again);
     CHECK(again.answers.size() == 1);
     CHECK(again.answers[sessions[1].get()].tokens.size() == 9);
+  }
+}
+
+TEST_CASE("sixteen sessions admitted and retired at random say what they would alone") {
+  for (const std::vector<uint8_t>& bytes :
+       {ChatBytes(), TinyModel::GptOss().Bytes(), TinyModel::Qwen().Bytes()}) {
+    Group group(bytes, 16, 40);
+    std::mt19937 random(5);
+    std::vector<Answer> alone;
+    for (int i = 0; i < 16; ++i) alone.push_back(group.Alone(i % 8));
+    std::vector<SessionHandle> sessions;
+    for (int i = 0; i < 16; ++i) sessions.push_back(group.Begin(i % 8));
+    std::vector<bool> inside(16, false);
+    Audience audience;
+    Error err;
+    int finished = 0;
+    while (finished < 16) {
+      const size_t who = random() % 16;
+      if (random() % 3 == 0) {
+        inside[who] ? group.Remove(sessions[who]) : group.Add(sessions[who]);
+        inside[who] = !inside[who];
+      }
+      const uint64_t budget = random() % 8 == 0 ? 4000 : random() % 100;
+      const junto_status status = group.Step(budget, &audience, &err);
+      INFO(err.text());
+      REQUIRE(status >= 0);
+      finished = 0;
+      for (const SessionHandle& session : sessions) {
+        finished += UsageOf(session).stop != JUNTO_STOP_NONE;
+      }
+    }
+    for (int i = 0; i < 16; ++i) {
+      INFO("session " << i);
+      CHECK(audience.answers[sessions[static_cast<size_t>(i)].get()] ==
+            alone[static_cast<size_t>(i)]);
+    }
   }
 }
 

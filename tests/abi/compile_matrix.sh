@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles offsets.c, and with it junto.h, as every C and C++ that we promise, with every warning that
+# Compiles offsets.c, and with it junto.h and junto_table.h, as every C and C++ that we promise, with every warning that
 # makes sense for a header, as errors.
 #   compile_matrix.sh SOURCE_DIR COMPILER...      (C compilers: gcc and clang and their kin)
 set -u

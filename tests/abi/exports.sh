@@ -1,5 +1,5 @@
 #!/bin/sh
-# junto.h, junto.map and the shared library name the same functions, and the library exports nothing
+# junto.h with junto_table.h, junto.map and the shared library name the same functions, and the library exports nothing
 # else.
 #   exports.sh SOURCE_DIR [libjunto.so]
 set -eu
@@ -8,8 +8,13 @@ library=${2-}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+# Nothing else is a promise: the name under which programs find the library is the first of it.
+if [ -n "$library" ]; then
+  objdump -p "$library" | grep -q 'SONAME  *libjunto\.so\.1$' || { echo "not libjunto.so.1"; exit 1; }
+fi
+
 # With JUNTO_SHARED each function is declared with a visibility attribute, and nothing else is.
-${CC:-cc} -E -P -DJUNTO_SHARED "$source_dir/c_api/junto.h" | tr '\n' ' ' | tr ';' '\n' |
+${CC:-cc} -E -P -DJUNTO_SHARED "$source_dir/c_api/junto_table.h" | tr '\n' ' ' | tr ';' '\n' |
   sed -n 's/^.*__attribute__((visibility("default")))[^(]*[ *]\(junto_[a-z0-9_]*\) *(.*$/\1/p' |
   sort > "$scratch/header"
 sed -n 's/^ *\(junto_[a-z0-9_]*\);$/\1/p' "$source_dir/c_api/junto.map" | sort > "$scratch/map"

@@ -1,6 +1,8 @@
 // Every byte is planned, counted, limited and given back.
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -72,6 +74,34 @@ TEST_CASE("a session takes what its plan says, to the byte") {
         }
       }
     }
+  }
+}
+
+TEST_CASE("a batch takes what its plan says, to the byte") {
+  for (const Named& named : Models()) {
+    Host host;
+    const RuntimeHandle runtime = CreateRuntime(host.desc());
+    const ModelHandle model = LoadBytes(runtime.get(), named.bytes);
+    for (const auto& [sessions, rows] :
+         std::vector<std::pair<uint32_t, uint32_t>>{{1, 0}, {16, 3}, {5, 200}}) {
+      INFO(named.name << ", " << sessions << " sessions, " << rows << " rows");
+      Error err;
+      std::array<uint64_t, 9> before = {};
+      for (const junto_tag tag : kTagOf) before[tag] = host.current(tag);
+      junto_batch* created = nullptr;
+      REQUIRE_OK(junto_batch_create(model.get(), sessions, rows, &created, &err));
+      const BatchHandle batch(created);
+      for (const junto_tag tag : kTagOf) {
+        uint64_t bytes = 0;
+        REQUIRE_OK(junto_batch_plan(model.get(), sessions, rows, tag, &bytes, &err));
+        CHECK(host.current(tag) - before[tag] == bytes);
+      }
+    }
+    Error err;
+    uint64_t bytes = 0;
+    CHECK_FAILS(junto_batch_plan(model.get(), 0, 1, JUNTO_TAG_KV, &bytes, &err), JUNTO_E_INVALID);
+    CHECK_FAILS(junto_batch_plan(model.get(), 1, 1, static_cast<junto_tag>(9), &bytes, &err),
+                JUNTO_E_INVALID);
   }
 }
 
@@ -248,21 +278,27 @@ TEST_CASE("a session fits exactly where its plan says it does") {
 
 TEST_CASE("handles may be released in any order") {
   const std::vector<uint8_t> bytes = TinyModel::Chat().Bytes();
-  std::array<int, 6> order = {0, 1, 2, 3, 4, 5};
-  do {
-    if (order[0] > order[5] && order[1] > order[4]) continue;  // enough is enough
+  std::array<int, 7> order = {0, 1, 2, 3, 4, 5, 6};
+  std::mt19937 random(1);
+  for (int i = 0; i < 600; ++i) {
+    std::shuffle(order.begin(), order.end(), random);
     Host host;
     Error err;
     RuntimeHandle runtime = CreateRuntime(host.desc());
     ModelHandle model = LoadBytes(runtime.get(), bytes, JUNTO_MODEL_NO_MAP);
     PromptHandle prompt = TokenPrompt(model, {1, 2, 3});
-    SessionHandle session = CreateSession(model, SessionDesc(32, 8));
+    junto_session_desc desc = SessionDesc(32, 8);
+    desc.max_forks = 1;
+    SessionHandle session = CreateSession(model, desc);
     Prefill(session, prompt);
     junto_batch* created = nullptr;
     REQUIRE_OK(junto_batch_create(model.get(), 2, 8, &created, &err));
     BatchHandle batch(created);
     REQUIRE_OK(junto_batch_add(batch.get(), session.get(), &err));
     CHECK(junto_batch_step(batch.get(), 0, nullptr, nullptr, &err) == JUNTO_YIELDED);
+    junto_session* forked = nullptr;
+    REQUIRE_OK(junto_session_fork(session.get(), &forked, &err));
+    SessionHandle fork(forked);
     junto_model_retain(model.get());
     junto_model* second = model.get();
     for (const int handle : order) {
@@ -273,11 +309,52 @@ TEST_CASE("handles may be released in any order") {
       if (handle == 3) session.reset();
       if (handle == 4) batch.reset();
       if (handle == 5) junto_model_release(second);
+      if (handle == 6) fork.reset();
     }
     REQUIRE(host.total() == 0);
     REQUIRE(host.Faults() == "");
+  }
+}
+
+#if defined(__linux__)
+size_t Entries(const char* folder) {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    (void)entry;
+    ++count;
+  }
+  return count;
+}
+
+TEST_CASE("no thread and no file is left when the last handle goes") {
+  const std::string path = std::string(JUNTO_TEST_DATA) + "/parity/llama.gguf";
+  const size_t threads = Entries("/proc/self/task");
+  const size_t files = Entries("/proc/self/fd");
+  std::array<int, 3> order = {0, 1, 2};
+  do {
+    junto_runtime_desc desc;
+    junto_runtime_desc_init(&desc, sizeof(desc));
+    desc.max_threads = 3;
+    RuntimeHandle runtime = CreateRuntime(&desc);
+    Error err;
+    junto_model* loaded = nullptr;
+    REQUIRE_OK(junto_model_load(runtime.get(), path.data(), path.size(), nullptr, &loaded, &err));
+    ModelHandle model(loaded);
+    SessionHandle session = CreateSession(model, SessionDesc(32, 8));
+    Prefill(session, TokenPrompt(model, {1, 2, 3}));
+    SetSampling(session, 0.0f, 0, 3);
+    CHECK(Generate(session).tokens.size() == 3);
+    CHECK(Entries("/proc/self/task") == threads + 2);
+    for (const int handle : order) {
+      if (handle == 0) runtime.reset();
+      if (handle == 1) model.reset();
+      if (handle == 2) session.reset();
+    }
+    CHECK(Entries("/proc/self/task") == threads);
+    CHECK(Entries("/proc/self/fd") == files);
   } while (std::next_permutation(order.begin(), order.end()));
 }
+#endif
 
 TEST_CASE("a batch goes on when its session was released") {
   Host host;

@@ -1,6 +1,6 @@
 /* The layout of every struct of junto.h on 64-bit systems and every number in it, frozen: a release
  * appends fields and values, it never moves, resizes or removes one. Compiling this is the test. */
-#include "junto.h"
+#include "junto_table.h"
 
 #define HOLDS(name, condition) typedef char name[(condition) ? 1 : -1]
 #define SIZE(type, bytes) HOLDS(size_of_##type, sizeof(type) == (bytes))

@@ -18,35 +18,47 @@ class BatchSink {
 
 class Batch {
  public:
-  // Room for `max_sessions` sessions and `rows` rows per pass, at least one per session. `model`
-  // and `clock` outlive it. Throws OutOfMemory.
-  static Status Create(const Model& model, Clock* clock, uint32_t max_sessions, uint32_t rows,
-                       Owned<Batch>* out) {
+  // Bytes that a batch takes at creation, exactly.
+  struct BatchPlan {
+    uint64_t object = 0;
+    uint64_t scratch = 0;
+  };
+  // Of a batch with room for `max_sessions` sessions and `rows` rows per pass, at least one per
+  // session; 0: a default.
+  static Status Plan(const Model& model, uint32_t max_sessions, uint32_t rows, BatchPlan* plan) {
     if (max_sessions == 0 || max_sessions > kMaxSessions) {
       return Status::Make(Code::kInvalid, "batch of %u sessions: 1 to %u expected", max_sessions,
                           kMaxSessions);
     }
-    if (!model.loaded()) {
-      return Status::Make(Code::kInvalid,
-                          "the model was opened for metadata: 0 weights are loaded");
-    }
-    if (rows == 0) rows = SessionSpec::kDefaultChunk;
-    rows = std::max(rows, max_sessions);
     if (rows > SessionSpec::kMaxChunk) {
       return Status::Make(Code::kInvalid, "passes of %u tokens: at most %u expected", rows,
                           SessionSpec::kMaxChunk);
     }
-    Memory* memory = model.services().memory;
-    Owned<Batch> batch = New<Batch>(memory, Tag::kObject, model, clock, max_sessions);
     Arena measure;
-    batch->pass_.LayOut(model.engine(), rows, max_sessions, &measure);
+    Pass().LayOut(model.engine(), RowsOf(max_sessions, rows), max_sessions, &measure);
     if (!measure.ok()) {
       return Status::Make(Code::kInvalid, "a pass of %u rows exceeds 2^64 bytes", rows);
     }
-    JUNTO_TRY(Block::Allocate(memory, measure.used(), Arena::kAlignment, Tag::kScratch,
-                              &batch->scratch_));
-    Arena arena(batch->scratch_.data(), measure.used());
-    batch->pass_.LayOut(model.engine(), rows, max_sessions, &arena);
+    plan->scratch = measure.used();
+    plan->object = sizeof(Batch) + uint64_t{max_sessions} * sizeof(Member);
+    return Status();
+  }
+
+  // `model` and `clock` outlive the batch. Throws OutOfMemory.
+  static Status Create(const Model& model, Clock* clock, uint32_t max_sessions, uint32_t rows,
+                       Owned<Batch>* out) {
+    BatchPlan plan;
+    JUNTO_TRY(Plan(model, max_sessions, rows, &plan));
+    if (!model.loaded()) {
+      return Status::Make(Code::kInvalid,
+                          "the model was opened for metadata: 0 weights are loaded");
+    }
+    Memory* memory = model.services().memory;
+    Owned<Batch> batch = New<Batch>(memory, Tag::kObject, model, clock, max_sessions);
+    JUNTO_TRY(
+        Block::Allocate(memory, plan.scratch, Arena::kAlignment, Tag::kScratch, &batch->scratch_));
+    Arena arena(batch->scratch_.data(), plan.scratch);
+    batch->pass_.LayOut(model.engine(), RowsOf(max_sessions, rows), max_sessions, &arena);
     *out = std::move(batch);
     return Status();
   }
@@ -100,6 +112,10 @@ class Batch {
 
  private:
   static constexpr uint32_t kMaxSessions = 4096;
+
+  static uint32_t RowsOf(uint32_t max_sessions, uint32_t rows) {
+    return std::max(rows == 0 ? SessionSpec::kDefaultChunk : rows, max_sessions);
+  }
 
   struct Member {
     Session* session;

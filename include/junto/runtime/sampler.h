@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "junto/base/math.h"
 #include "junto/base/span.h"
@@ -82,6 +83,26 @@ struct Candidate {
   int32_t token;
 };
 
+// exp(x) of -100 < x <= 0, as good as a float. Without calls or branches, so that compilers make
+// vectors of loops over it; in double and without fma, so that all of them give the same.
+inline float ShareOf(double x) {
+  constexpr double kRound = 0x1.8p52;  // added, it leaves no room for fractions
+  const double shifted = x * 1.4426950408889634 + kRound;
+  const double n = shifted - kRound;
+  const double r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+  double sum = 1.0 / 362880;  // r^9 / 9! and so on
+  for (const double term :
+       {1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0}) {
+    sum = sum * r + term;
+  }
+  uint64_t bits;
+  std::memcpy(&bits, &shifted, sizeof(bits));
+  bits = (bits + 1023) << 52;  // n as the exponent
+  double power;
+  std::memcpy(&power, &bits, sizeof(power));
+  return static_cast<float>(sum * power);
+}
+
 class Sampler {
  public:
   // `candidates` has one place per token of the vocabulary and is the sampler's scratch.
@@ -131,15 +152,15 @@ class Sampler {
   void FillShares(const float* logits, float best, float temperature) const {
     for (size_t i = 0; i < candidates_.size(); ++i) {
       const double below = (static_cast<double>(logits[i]) - best) / temperature;
-      candidates_[i].share = below > -100.0 ? static_cast<float>(ExactExp(below)) : 0.0f;
-      candidates_[i].token = static_cast<int32_t>(i);
+      const bool counts = below > -100.0;  // not so a NaN
+      const float share = ShareOf(counts ? below : 0.0);
+      candidates_[i] = {share * static_cast<float>(counts), static_cast<int32_t>(i)};
     }
   }
 
   static bool Better(const Candidate& a, const Candidate& b) {
     return a.share != b.share ? a.share > b.share : a.token < b.token;
   }
-  static bool Worse(const Candidate& a, const Candidate& b) { return Better(b, a); }
 
   static double SumOf(const Candidate* begin, const Candidate* end) {
     double sum = 0.0;
@@ -155,29 +176,55 @@ class Sampler {
     if (spec.top_k == 0 && !top_p && spec.min_p == 0.0f) return count;
     if (spec.top_k != 0 && spec.top_k < count) {
       count = spec.top_k;
-      std::nth_element(candidates_.begin(), candidates_.begin() + count, candidates_.end(), Better);
-      SortById(candidates_.begin(), candidates_.begin() + count);  // so that sums have one order
+      KeepBest(count);
     }
-    // Best-first, but only as far as needed: a heap is cheaper than sorting a vocabulary.
     Candidate* const begin = candidates_.begin();
-    Candidate* const end = begin + count;
-    const double limit = top_p ? spec.top_p * SumOf(begin, end) : INFINITY;
-    std::make_heap(begin, end, Worse);
+    const double limit = top_p ? spec.top_p * SumOf(begin, begin + count) : INFINITY;
+    Candidate* const end = Shorten(limit, spec.min_p, begin, begin + count);
+    std::sort(begin, end, Better);
     double sum = 0.0;
-    size_t kept = 0;
-    for (Candidate* last = end; last != begin && (kept == 0 || sum < limit); --last) {
-      if (kept != 0 && begin->share < spec.min_p) break;
-      sum += begin->share;
-      std::pop_heap(begin, last, Worse);  // the best is now at last - 1
-      ++kept;
+    Candidate* kept = begin;
+    while (kept != end && (kept == begin || (sum < limit && kept->share >= spec.min_p))) {
+      sum += kept++->share;
     }
-    std::reverse(end - kept, end);
-    std::rotate(begin, end - kept, end);
-    return kept;
+    return static_cast<size_t>(kept - begin);
   }
 
-  static void SortById(Candidate* begin, Candidate* end) {
+  // Moves the best `count` to the front, in order of id so that sums have one order. Hardly any of
+  // a vocabulary is better than the worst of those so far.
+  void KeepBest(size_t count) const {
+    Candidate* const begin = candidates_.begin();
+    Candidate* const end = begin + count;
+    std::make_heap(begin, end, Better);  // the worst in front
+    for (Candidate* next = end; next != candidates_.end(); ++next) {
+      if (!Better(*next, *begin)) continue;
+      std::pop_heap(begin, end, Better);
+      end[-1] = *next;
+      std::push_heap(begin, end, Better);
+    }
     std::sort(begin, end, [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
+  }
+
+  // Leaves out what neither `limit` nor `min_p` can let pass; returns the new end. The shares that
+  // have the same first bits are taken together: from the largest on, as many as reach the limit,
+  // and some more for what rounding does to sums.
+  static Candidate* Shorten(double limit, float min_p, Candidate* begin, Candidate* end) {
+    constexpr uint32_t kDropped = 20;  // bits
+    constexpr uint32_t kBuckets = (0x3F800000u >> kDropped) + 1;
+    double mass[kBuckets] = {};
+    for (const Candidate* c = begin; c != end; ++c) mass[BitsOf(c->share) >> kDropped] += c->share;
+    uint32_t bucket = kBuckets;
+    for (double sum = 0.0; bucket > 0 && sum < limit;) sum += mass[--bucket];
+    const uint32_t least =
+        std::max((bucket > 0 ? bucket - 1 : 0) << kDropped, BitsOf(min_p < 1.0f ? min_p : 1.0f));
+    return std::remove_if(begin, end,
+                          [least](const Candidate& c) { return BitsOf(c.share) < least; });
+  }
+  // In the order of the shares, which are between 0 and 1.
+  static uint32_t BitsOf(float share) {
+    uint32_t bits;
+    std::memcpy(&bits, &share, sizeof(bits));
+    return bits;
   }
 
   int32_t Draw(size_t kept, double uniform) const {
