@@ -31,6 +31,7 @@ class Life {
     release(junto_model_release, model_);
     release(junto_prompt_release, prompt_);
     for (junto_session* session : sessions_) release(junto_session_release, session);
+    release(junto_session_release, fork_);
     release(junto_batch_release, batch_);
   }
 
@@ -44,7 +45,7 @@ class Life {
  private:
   void Tell() {
     finished = CreateRuntime() && Load() && Inspect() && Tokens() && FillPrompt() && Converse() &&
-               Evaluate() && Together();
+               Branch() && Evaluate() && Together();
   }
 
   template <class F>
@@ -179,7 +180,9 @@ class Life {
   }
 
   bool CreateSession(junto_session** session) {
-    const junto_session_desc desc = SessionDesc(200, 24);
+    junto_session_desc desc = SessionDesc(200, 24);
+    desc.max_forks = 1;
+    desc.fork_tokens = 64;
     junto_sampling sampling;
     junto_sampling_init(&sampling, sizeof(sampling));
     sampling.temperature = 1.0f;
@@ -214,6 +217,29 @@ class Life {
                 return junto_session_generate(sessions_[0], Stream, this, now);
               }) &&
            Do("get_usage", [&](Error*) { return junto_session_get_usage(sessions_[0], &usage); });
+  }
+
+  // A fork says what a snapshot of its parent would.
+  bool Branch() {
+    size_t size = 0;
+    const auto snapshot = [&](void* dst, size_t* out, Error* now) {
+      return junto_session_snapshot(sessions_[0], dst, saved_.size(), out, now);
+    };
+    const bool forked = Make("fork", &fork_,
+                             [&](junto_session** out, Error* now) {
+                               return junto_session_fork(sessions_[0], out, now);
+                             }) &&
+                        Make("snapshot", &size,
+                             [&](size_t* out, Error* now) { return snapshot(nullptr, out, now); });
+    if (!forked) return false;
+    saved_.resize(size);
+    return Make("snapshot", &size,
+                [&](size_t* out, Error* now) { return snapshot(saved_.data(), out, now); }) &&
+           Do("restore",
+              [&](Error* now) { return junto_session_restore(fork_, saved_.data(), size, now); }) &&
+           Do("rewind", [&](Error* now) { return junto_session_rewind(fork_, 9, now); }) &&
+           Do("generate",
+              [&](Error* now) { return junto_session_generate(fork_, Stream, this, now); });
   }
 
   static junto_status JUNTO_CALL Logits(void* user, uint64_t position, const float* row,
@@ -269,6 +295,8 @@ class Life {
   junto_model* model_ = nullptr;
   junto_prompt* prompt_ = nullptr;
   junto_session* sessions_[2] = {nullptr, nullptr};
+  junto_session* fork_ = nullptr;
+  std::vector<uint8_t> saved_;
   junto_batch* batch_ = nullptr;
   std::vector<junto_token> tokens_;
 };

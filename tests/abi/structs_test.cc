@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "c_api/junto_table.h"
 #include "tests/support/handles.h"
 #include "tests/support/host.h"
 #include "tests/support/tiny_model.h"
@@ -438,6 +439,21 @@ TEST_CASE("names and versions are there") {
   CHECK(std::string(junto_status_name(JUNTO_E_INTERNAL)) == "E_INTERNAL");
   for (int status = -11; status <= 3; ++status) {
     CHECK(std::string(junto_status_name(static_cast<junto_status>(status))) != "unknown");
+  }
+}
+
+TEST_CASE("the table has every function, for one major version") {
+  CHECK(junto_get_table(JUNTO_VERSION_MAJOR + 1) == nullptr);
+  CHECK(junto_get_table(JUNTO_VERSION_MAJOR - 1) == nullptr);
+  const junto_table* table = junto_get_table(JUNTO_VERSION_MAJOR);
+  REQUIRE(table != nullptr);
+  CHECK(table->struct_size == sizeof(junto_table));
+  CHECK(table->version() == junto_version());
+  CHECK(std::string(table->status_name(JUNTO_E_BUSY)) == "E_BUSY");
+  CHECK(table->session_fork == junto_session_fork);
+  const auto* functions = reinterpret_cast<void (*const*)(void)>(&table->version);
+  for (size_t i = 0; i < (sizeof(junto_table) - 8) / sizeof(*functions); ++i) {
+    CHECK(functions[i] != nullptr);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "c_api/junto_table.h"
 #include "tests/support/handles.h"
 #include "tests/support/tiny_model.h"
 
@@ -142,8 +143,12 @@ void CallAny(int which, const Fixture& fixture, junto_session* session, Tally* t
     }
     case 8: {
       junto_batch* batch = nullptr;
+      uint64_t bytes = 0;
+      tally->Expect(junto_batch_plan(model, 2, 16, JUNTO_TAG_SCRATCH, &bytes, nullptr) == JUNTO_OK);
       tally->Expect(junto_batch_create(model, 2, 16, &batch, nullptr) == JUNTO_OK);
       junto_batch_release(batch);
+      const junto_table* table = junto_get_table(JUNTO_VERSION_MAJOR);
+      tally->Expect(table != nullptr && table->version() == junto_version());
       break;
     }
     case 9: {  // a conversation of this thread alone
@@ -151,6 +156,10 @@ void CallAny(int which, const Fixture& fixture, junto_session* session, Tally* t
       tally->Expect(junto_session_prefill(session, fixture.prompt.get(), nullptr) !=
                     JUNTO_E_MEMORY);
       tally->Expect(junto_session_generate(session, Answer::Take, &answer, nullptr) >= 0);
+      junto_session* fork = nullptr;  // of a family whose others run elsewhere
+      tally->Expect(junto_session_fork(session, &fork, nullptr) == JUNTO_OK);
+      tally->Expect(junto_session_generate(fork, Answer::Take, &answer, nullptr) >= 0);
+      junto_session_release(fork);
       break;
     }
     default:
@@ -162,8 +171,19 @@ TEST_CASE("[any] calls may meet each other, and conversations in between") {
   Fixture fixture;
   Tally tally;
   constexpr int kCalls = 10;
+  junto_session_desc desc = SessionDesc(256, 50);
+  desc.max_forks = 7;  // three, and one for each while it runs
+  desc.fork_tokens = 0;
   std::vector<SessionHandle> sessions;
-  for (int t = 0; t < 4; ++t) sessions.push_back(fixture.Begin(3));
+  sessions.push_back(CreateSession(fixture.model, desc));
+  SetSampling(sessions[0], 1.0f, 11, 3);
+  Prefill(sessions[0], fixture.prompt);
+  for (int t = 1; t < 4; ++t) {
+    Error err;
+    junto_session* fork = nullptr;
+    REQUIRE_OK(junto_session_fork(sessions[0].get(), &fork, &err));
+    sessions.emplace_back(fork);
+  }
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
