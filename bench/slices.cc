@@ -1,9 +1,10 @@
-// How well time slices keep their budget, and how soon a cancel is seen.
+// How well time slices keep their budget, how soon a cancel is seen, what a fork takes.
 //
 //   slices MODEL [BUDGET_US [PROMPT_TOKENS [CHUNK]]]
 //
-// Steps through a prompt and an answer with a budget, then cancels generations from another thread
-// at random times. Prints microseconds: median, 99th percentile, most.
+// Steps through a prompt and an answer with a budget, forks and saves what is there then, and
+// cancels generations from another thread at random times. Prints microseconds: median, 99th
+// percentile, most.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -47,6 +48,8 @@ class Bench {
     junto_session_desc_init(&desc, sizeof(desc));
     desc.context_tokens = prompt_tokens + 256;
     desc.prefill_chunk = chunk;
+    desc.max_forks = 1;
+    desc.fork_tokens = 64;
     Check(junto_session_create(model_, &desc, &session_, &err_), err_);
     junto_model_info info;
     junto_model_info_init(&info, sizeof(info));
@@ -74,6 +77,28 @@ class Bench {
     std::printf("temperature %.1f\n", static_cast<double>(temperature));
     Print("  slices of the prompt", prompt);
     Print("  slices of the answer", answer);
+  }
+
+  // Of what the session holds by now.
+  void Fork(int times) {
+    std::vector<double> forks, saves;
+    std::vector<char> bytes;
+    for (int i = 0; i < times; ++i) {
+      junto_session* fork = nullptr;
+      double start = Microseconds();
+      Check(junto_session_fork(session_, &fork, &err_), err_);
+      forks.push_back(Microseconds() - start);
+      junto_session_release(fork);
+      size_t size = 0;
+      Check(junto_session_snapshot(session_, nullptr, 0, &size, &err_), err_);
+      bytes.resize(size);
+      start = Microseconds();
+      Check(junto_session_snapshot(session_, bytes.data(), size, &size, &err_), err_);
+      saves.push_back(Microseconds() - start);
+    }
+    Print("fork", forks);
+    Print("snapshot", saves);
+    std::printf("                        of %zu bytes\n", bytes.size());
   }
 
   void Cancel(int times) {
@@ -137,5 +162,6 @@ int main(int argc, char** argv) {
   Bench bench(argv[1], number(2, 2000), number(3, 1000), number(4, 512));
   bench.Slice(0.0f);
   bench.Slice(1.0f);
+  bench.Fork(20);
   bench.Cancel(30);
 }

@@ -153,6 +153,7 @@ def as_pointer(function):
 
 def table(functions):
     return "\n".join([
+        "/* clang-format off */",
         "/* %s" % NOTE,
         " *",
         " * All functions of junto.h as one struct, for programs that open the library by hand: look up",
@@ -170,7 +171,7 @@ def table(functions):
 
 def definition(functions):
     return "\n".join([
-        "// %s" % NOTE, '#include "c_api/junto_table.h"', "", 'extern "C" {', "",
+        "// clang-format off", "// %s" % NOTE, '#include "c_api/junto_table.h"', "", 'extern "C" {', "",
         "const junto_table* junto_get_table(uint32_t abi_major) {",
         "  static const junto_table table = {", "      sizeof(junto_table),", "      0,"]
         + ["      %s," % f["name"] for f in functions] +

@@ -1,3 +1,4 @@
+/* clang-format off */
 /* Generated from junto.h by generate.py; do not edit.
  *
  * All functions of junto.h as one struct, for programs that open the library by hand: look up

@@ -1,3 +1,4 @@
+// clang-format off
 // Generated from junto.h by generate.py; do not edit.
 #include "c_api/junto_table.h"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds and tests everything, the way it must pass before a change lands:
 #   tests/run.sh [--quick]
-# --quick leaves out the second build, with clang and sanitizers. The last line is
+# --quick leaves out the other builds, with clang and sanitizers. The last line is
 # "N passed, N failed"; tests that lack a model file are skipped and count as neither.
 set -u
 cd "$(dirname "$0")/.."
@@ -78,6 +78,7 @@ if [ -z "$quick" ]; then
   # Real models are left out: they would take minutes and show nothing new.
   build_of sanitize -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14 \
     -DJUNTO_BUILD_SHARED=OFF && tests_of build-sanitize -LE model
+  build_of threads && tests_of build-threads -R '^(threads|forks|batches|pool)_test$'
 fi
 
 echo "$passed passed, $failed failed"
