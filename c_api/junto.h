@@ -18,7 +18,8 @@
  *           misuse and re-entry give JUNTO_E_BUSY. Inside a stream or logits callback [any] calls
  *           are legal; inside log, allocator, file, clock, progress and task callbacks none are.
  * Status:   < 0 failed and changed nothing (E_SHORT_BUFFER still sets the size; a stream callback
- *           that fails ends its session's generation, as one that stops), 0 worked, > 0 stopped early on purpose.
+ *           that fails ends its session's generation, as one that stops), 0 worked, > 0 stopped
+ *           early on purpose.
  * Handles:  born with one reference; children keep parents alive, so any release order is legal.
  * Structs:  call *_init(&s, sizeof s) first. Fields are only ever appended, and an appended zero
  *           means "as before". A zero-filled struct with struct_size set is valid.
@@ -177,8 +178,8 @@ typedef void(JUNTO_CALL* junto_log_fn)(void* user, junto_log_level level, const 
 typedef uint64_t(JUNTO_CALL* junto_clock_fn)(void* user); /* monotonic nanoseconds */
 
 /* Nothing is taken behind the allocator, from here to the last release: no JIT (JUNTO_MODEL_FAST is
- * E_UNSUPPORTED), no thread of Junto's own (bring an executor, or set max_threads to 1), files of the
- * system are read, not mapped. Only what the C++ runtime throws when memory is refused remains. */
+ * E_UNSUPPORTED), no thread of Junto's own (bring an executor, or set max_threads to 1), files of
+ * the system are read, not mapped. Only what the C++ runtime throws when memory is refused remains. */
 #define JUNTO_RUNTIME_STRICT_MEMORY 0x1u
 
 /* Absent services: aligned malloc, Junto's own threads (parked when idle), OS files, silence. */
@@ -379,9 +380,9 @@ typedef struct junto_sampling {
 
 JUNTO_API void JUNTO_CALL junto_session_desc_init(junto_session_desc* d, size_t size);
 JUNTO_API void JUNTO_CALL junto_sampling_init(junto_sampling* s, size_t size); /* greedy */
-/* [any] The bytes that a session of this shape takes under KV, SCRATCH and OBJECT; under WEIGHTS,
- * MAPPED, TOKENIZER and LOAD_TEMP what loading the model takes. Exact, and known before weights are
- * loaded. */
+/* [any] The bytes that a session of this shape takes under KV, SCRATCH and OBJECT, forks included
+ * (OBJECT as they are made); under WEIGHTS, MAPPED, TOKENIZER and LOAD_TEMP what loading the model
+ * takes. Exact, and known before weights are loaded. */
 JUNTO_API junto_status JUNTO_CALL junto_session_plan(const junto_model* m,
                                                      const junto_session_desc* JUNTO_OPT desc,
                                                      junto_tag tag, uint64_t* bytes,
@@ -393,14 +394,15 @@ JUNTO_API junto_status JUNTO_CALL junto_session_create(junto_model* m,
 JUNTO_API void JUNTO_CALL junto_session_release(junto_session* s);                  /* [one] */
 /* [one] Another session that goes on from here by itself: the same context, sampling, stops, biases
  * and pending text. Keys, values and recurrent states are shared until one of the two changes them,
- * so forking copies none. A fork may be forked; the memory of all ends with the last of them. The
- * two may run on different threads. E_MEMORY when max_forks of them live, and from prefill's or
- * fork's next step when they hold more tokens apart than max_forks and fork_tokens say. */
+ * so forking copies none. A fork may be forked; the memory of all ends with the last of them. They
+ * may run on different threads at once. E_MEMORY when max_forks of them live already. Sessions of a
+ * family that hold more tokens apart than fork_tokens says may run out of pages: then the step that
+ * needs one answers E_MEMORY, changes nothing, and works again when another gave some back. */
 JUNTO_API junto_status JUNTO_CALL junto_session_fork(junto_session* s, junto_session** out,
                                                      junto_error* JUNTO_OPT err);
-/* [one] Makes the first `position` tokens the context, as if they had been the prompt: the next step
- * continues them. What a window's ring or a recurrent layer no longer remembers is computed anew.
- * 0 empties the session; beyond the tokens there are is E_INVALID. */
+/* [one] Makes the first `position` tokens the context, as if they had been the prompt: the next
+ * step continues them. What a window's ring or a recurrent layer no longer remembers is computed
+ * anew. 0 empties the session; beyond the tokens there are is E_INVALID. */
 JUNTO_API junto_status JUNTO_CALL junto_session_rewind(junto_session* s, uint64_t position,
                                                        junto_error* JUNTO_OPT err);
 JUNTO_API junto_status JUNTO_CALL junto_session_set_sampling(
@@ -415,14 +417,14 @@ JUNTO_API junto_status JUNTO_CALL junto_session_add_stop(junto_session* s, const
 JUNTO_API junto_status JUNTO_CALL junto_session_snapshot(junto_session* s, void* dst,
                                                          size_t capacity, size_t* size,
                                                          junto_error* JUNTO_OPT err);
-/* [one] Goes on where the session of a snapshot stood, with the same text, whatever the threads and
- * prefill_chunk. E_MISMATCH for one of another model or library version, context_tokens or kv_dtype,
- * E_FORMAT for one that is damaged, E_MEMORY when forks hold the pages for it; all leave the session
- * as it was. */
+/* [one] Goes on where the session of a snapshot stood, with the same text, whatever the threads
+ * and prefill_chunk. E_MISMATCH for one of another model, context_tokens or kv_dtype or of another
+ * version of snapshots, E_FORMAT for one that is damaged, E_MEMORY when forks hold the pages for
+ * it; all leave the session as it was. */
 JUNTO_API junto_status JUNTO_CALL junto_session_restore(junto_session* s, const void* data,
                                                         size_t size, junto_error* JUNTO_OPT err);
-/* [one] Adds biases[i] to the logit of tokens[i], before penalties, for all tokens to come; -INFINITY
- * bans one. Replaces what was set; count 0 clears it. At most 1024. */
+/* [one] Adds biases[i] to the logit of tokens[i], before penalties, for all tokens to come;
+ * -INFINITY bans one. Replaces what was set; count 0 clears it. At most 1024. */
 JUNTO_API junto_status JUNTO_CALL junto_session_set_bias(junto_session* s,
                                                          const junto_token* tokens,
                                                          const float* biases, size_t count,
@@ -475,8 +477,8 @@ JUNTO_API junto_status JUNTO_CALL junto_session_read(junto_session* s, char* dst
                                                      size_t* size);
 JUNTO_API void JUNTO_CALL
 junto_session_cancel(junto_session* s); /* [any] one atomic store, sticky until observed */
-/* The next step observes it, within a piece of a tile, and answers CANCELLED: one that has work ends
- * its generation, at the last token that is complete; one that has none only clears it. So a cancel
+/* The next step observes it, within a piece of a tile, and answers CANCELLED: one that has work
+ * ends its generation, at the last token that is complete; one that has none only clears it. So a cancel
  * that comes when a generation has just ended meets the next: step once before prefill to be rid of
  * it. A batch observes the cancels of its sessions where each of its steps begins. */
 
@@ -521,8 +523,8 @@ JUNTO_API junto_status JUNTO_CALL junto_batch_add(junto_batch* b, junto_session*
 JUNTO_API junto_status JUNTO_CALL junto_batch_remove(junto_batch* b, junto_session* s,
                                                      junto_error* JUNTO_OPT err); /* [one] */
 /* [one] One or more passes over every session that has work. DONE when none has; a session that
- * ends, fails or is cancelled leaves the others alone (see junto_usage.stop); the first failure of a
- * stream callback is returned when the pass is complete. junto_chunk.session tells whose text. */
+ * ends, fails or is cancelled leaves the others alone (see junto_usage.stop); the first failure of
+ * a stream callback is returned when the pass is complete. junto_chunk.session tells whose text. */
 JUNTO_API junto_status JUNTO_CALL junto_batch_step(junto_batch* b, uint64_t budget_ns,
                                                    junto_stream_fn JUNTO_OPT fn, void* user,
                                                    junto_error* JUNTO_OPT err);
