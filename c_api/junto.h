@@ -72,7 +72,7 @@ typedef enum junto_status {
   JUNTO_DONE = 2,            /* generation ended; junto_usage.stop says why */
   JUNTO_CANCELLED = 3,       /* junto_session_cancel was observed */
   JUNTO_E_INVALID = -1,      /* an argument is out of range or text is not UTF-8 */
-  JUNTO_E_MEMORY = -2,       /* the allocator or memory_limit said no */
+  JUNTO_E_MEMORY = -2,       /* the allocator, memory_limit or a full family said no */
   JUNTO_E_IO = -3,           /* a file could not be opened or read */
   JUNTO_E_FORMAT = -4,       /* a file's content is damaged or contradicts itself */
   JUNTO_E_UNSUPPORTED = -5,  /* valid, but not something this build can do */

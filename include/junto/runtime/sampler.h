@@ -205,18 +205,17 @@ class Sampler {
     std::sort(begin, end, [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
   }
 
-  // Leaves out what neither `limit` nor `min_p` can let pass; returns the new end. The shares that
-  // have the same first bits are taken together: from the largest on, as many as reach the limit,
-  // and some more for what rounding does to sums.
+  // Leaves out what `limit` or `min_p` cannot let pass; returns the new end. Shares that have the
+  // same first bits are taken together: from the largest on, as many as surely reach the limit.
   static Candidate* Shorten(double limit, float min_p, Candidate* begin, Candidate* end) {
     constexpr uint32_t kDropped = 20;  // bits
     constexpr uint32_t kBuckets = (0x3F800000u >> kDropped) + 1;
     double mass[kBuckets] = {};
     for (const Candidate* c = begin; c != end; ++c) mass[BitsOf(c->share) >> kDropped] += c->share;
+    const double surely = limit * (1.0 + 1e-9);  // in whatever order they are added
     uint32_t bucket = kBuckets;
-    for (double sum = 0.0; bucket > 0 && sum < limit;) sum += mass[--bucket];
-    const uint32_t least =
-        std::max((bucket > 0 ? bucket - 1 : 0) << kDropped, BitsOf(min_p < 1.0f ? min_p : 1.0f));
+    for (double sum = 0.0; bucket > 0 && sum < surely;) sum += mass[--bucket];
+    const uint32_t least = std::max(bucket << kDropped, BitsOf(std::min(min_p, 1.0f)));
     return std::remove_if(begin, end,
                           [least](const Candidate& c) { return BitsOf(c.share) < least; });
   }
