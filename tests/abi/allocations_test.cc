@@ -353,8 +353,8 @@ bool LiveStrictly(Closed* host, bool reads, std::vector<uint8_t>* saved, uint64_
       junto_session_add_stop(session, "never", 5, nullptr) == JUNTO_OK &&
       junto_session_set_bias(session, tokens, &bias, 1, nullptr) == JUNTO_OK &&
       junto_prompt_create(model, &prompt, nullptr) == JUNTO_OK &&
-      junto_prompt_add_text(prompt, "zebra and so on", 15, nullptr) == JUNTO_OK &&
-      junto_prompt_add_tokens(prompt, &token, 1, nullptr) == JUNTO_OK &&
+      (!reads || junto_prompt_add_text(prompt, "zebra and so on", 15, nullptr) == JUNTO_OK) &&
+      junto_prompt_add_tokens(prompt, tokens, 5, nullptr) == JUNTO_OK &&
       junto_session_prefill(session, prompt, nullptr) == JUNTO_OK &&
       junto_session_step(session, 0, nullptr, nullptr, nullptr) == JUNTO_YIELDED &&
       junto_session_fork(session, &fork, nullptr) == JUNTO_OK &&
