@@ -434,7 +434,7 @@ TEST_CASE("NULL is refused where it is not allowed, and nothing is written") {
 TEST_CASE("names and versions are there") {
   CHECK(junto_version() ==
         (JUNTO_VERSION_MAJOR << 16 | JUNTO_VERSION_MINOR << 8 | JUNTO_VERSION_PATCH));
-  CHECK(std::string(junto_build_info()).find("junto 0.") == 0);
+  CHECK(std::string(junto_build_info()).find("junto 1.") == 0);
   CHECK(std::string(junto_status_name(JUNTO_OK)) == "OK");
   CHECK(std::string(junto_status_name(JUNTO_E_INTERNAL)) == "E_INTERNAL");
   for (int status = -11; status <= 3; ++status) {
