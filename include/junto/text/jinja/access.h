@@ -202,7 +202,14 @@ inline Value SliceOf(Workspace* work, const Value& object, const Value& from, co
     const size_t length = ByteOfCharacter(text.substr(begin), static_cast<size_t>(steps.count));
     return MakeString(work, Slice(work, *object.text, begin, begin + length));
   }
-  if (object.string() || object.is(Type::kRange) || object.sequence()) {
+  if (object.is(Type::kRange)) {
+    const Progression& range = *object.range;
+    const Steps steps = ResolveSlice(work, static_cast<int64_t>(range.count), from, to, by);
+    return Value(work->New<Progression>(Progression{range.first + steps.first * range.step,
+                                                    range.step * steps.step,
+                                                    static_cast<uint64_t>(steps.count)}));
+  }
+  if (object.string() || object.sequence()) {
     const Span<const Value> items = Items(work, object);
     const Steps steps = ResolveSlice(work, static_cast<int64_t>(items.size()), from, to, by);
     auto* list = work->New<List>();
@@ -219,8 +226,12 @@ inline Value SliceOf(Workspace* work, const Value& object, const Value& from, co
     for (const Value& item : list->items()) out.Add(*item.text);
     return MakeString(work, out.Finish());
   }
-  if (object.undefined()) FailUndefined(work, object);
-  return Undefined(work, "a slice");
+  if (object.undefined()) {
+    FailUndefined(work, object);
+  } else {
+    work->Fail("'%s' object has no slices", TypeName(object));
+  }
+  return Value();
 }
 
 }  // namespace jinja

@@ -334,9 +334,7 @@ class Evaluator {
     auto* dict = work_->New<Dict>();
     for (const Node* pair = node.list; pair != nullptr && !work_->failed(); pair = pair->next) {
       const Value key = Evaluate(*pair->a);
-      const bool hashable = key.string() || key.none() || IsNumeric(key);
-      if (!hashable) work_->Fail("a key cannot be a %s", TypeName(key));
-      dict->Set(work_, key, Evaluate(*pair->b));
+      if (CheckKey(work_, key)) dict->Set(work_, key, Evaluate(*pair->b));
     }
     return Value(dict);
   }

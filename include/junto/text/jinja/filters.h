@@ -116,6 +116,7 @@ inline bool ParseDouble(std::string_view text, double* out) {
 }
 inline Value IntFilter(const Value& value, const Arguments& arguments) {
   const Value otherwise = arguments.Get(0, "default", Value(int64_t{0}));
+  if (value.undefined()) FailUndefined(arguments.work, value);
   if (IsWhole(value)) return Value(ToInteger(value));
   double number = 0;
   if (value.is(Type::kNumber)) {
@@ -139,6 +140,7 @@ inline Value IntFilter(const Value& value, const Arguments& arguments) {
 }
 inline Value FloatFilter(const Value& value, const Arguments& arguments) {
   double number = 0;
+  if (value.undefined()) FailUndefined(arguments.work, value);
   if (IsNumeric(value)) return MakeFloat(arguments.work, ToDouble(value));
   if (value.string() && ParseDouble(value.view(), &number)) {
     return MakeFloat(arguments.work, number);
@@ -241,7 +243,8 @@ inline Value UniqueFilter(const Value& value, const Arguments& arguments) {
   auto* list = arguments.work->New<List>();
   for (const Keyed& item :
        KeyedItems(value, arguments, arguments.Flag(0, "case_sensitive"), path)) {
-    if (!arguments.work->Step() || seen->Find(arguments.work, item.key) != nullptr) continue;
+    if (!CheckKey(arguments.work, item.key)) break;
+    if (seen->Find(arguments.work, item.key) != nullptr) continue;
     seen->Set(arguments.work, item.key, item.value);
     list->Add(arguments.work, item.value);
   }
@@ -254,7 +257,7 @@ Value ExtremeFilter(const Value& value, const Arguments& arguments) {
       KeyedItems(value, arguments, arguments.Flag(0, "case_sensitive"), path);
   if (items.empty()) return Undefined(arguments.work, "an element");
   const Keyed* best = &items[0];
-  for (const Keyed& item : items) {
+  for (const Keyed& item : items.subspan(1, items.size() - 1)) {
     const bool better = kMost ? Less(arguments.work, best->key, item.key)
                               : Less(arguments.work, item.key, best->key);
     if (better) best = &item;
@@ -279,6 +282,11 @@ inline Value DictSortFilter(const Value& value, const Arguments& arguments) {
                 arguments.Flag(2, "reverse"));
 }
 
+// These filters take anything false for an empty list.
+inline Span<const Value> ItemsOrNone(Workspace* work, const Value& value) {
+  return Truth(value) ? Items(work, value) : Span<const Value>();
+}
+
 inline Value MapFilter(const Value& value, const Arguments& arguments) {
   Workspace* work = arguments.work;
   auto* list = work->New<List>();
@@ -286,7 +294,7 @@ inline Value MapFilter(const Value& value, const Arguments& arguments) {
   const Value filter = path == nullptr ? arguments.Need(0, "filter") : Value();
   if (path == nullptr && !filter.string()) work->Fail("map needs a filter's name, not %s", TypeName(filter));
   const Value* otherwise = path == nullptr ? nullptr : arguments.Find(SIZE_MAX, "default");
-  for (const Value& item : Items(work, value)) {
+  for (const Value& item : ItemsOrNone(work, value)) {
     if (!work->Step()) break;
     Value mapped = path != nullptr ? ItemAt(work, item, *path)
                                    : ApplyFilter(filter.view(), item, arguments.After(1));
@@ -305,7 +313,7 @@ Value SelectFilter(const Value& value, const Arguments& arguments) {
   const Value* test = arguments.Find(skip, "test");
   if (test != nullptr && !test->string()) work->Fail("a test's name must be str, not %s", TypeName(*test));
   auto* list = work->New<List>();
-  for (const Value& item : Items(work, value)) {
+  for (const Value& item : ItemsOrNone(work, value)) {
     if (!work->Step()) break;
     const Value asked = kAttribute ? ItemAt(work, item, path) : item;
     const bool holds = test == nullptr
@@ -333,7 +341,7 @@ constexpr FilterEntry kFilters[] = {
     {"upper", CaseFilter<Case::kUpper>},
     {"lower", CaseFilter<Case::kLower>},
     {"capitalize", CaseFilter<Case::kCapitalised>},
-    {"title", CaseFilter<Case::kTitle>},
+    {"title", CaseFilter<Case::kWords>},
     {"safe", SafeFilter},
     {"dictsort", DictSortFilter},
     {"list", ListFilter},

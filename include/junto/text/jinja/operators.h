@@ -107,7 +107,8 @@ inline Value FloatArithmetic(Workspace* work, Operator op, double a, double b) {
       return MakeFloat(work, std::floor(a / b));
     case Operator::kModulo: {
       const double rest = std::fmod(a, b);
-      return MakeFloat(work, rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest);
+      if (rest == 0) return MakeFloat(work, std::copysign(0.0, b));
+      return MakeFloat(work, (rest < 0) != (b < 0) ? rest + b : rest);
     }
     default:
       return MakeFloat(work, std::pow(a, b));

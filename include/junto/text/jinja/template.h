@@ -47,11 +47,7 @@ class Template {
     TextBuilder text(work);
     Evaluator(work, globals, date).Run(body_, &text);
     if (work->failed()) return work->status();
-    size_t begin = 0;
-    for (const Segment& segment : text.list().segments()) {
-      out->Add(text.list().text().substr(begin, segment.end - begin), segment.trusted);
-      begin = segment.end;
-    }
+    out->Add(text.list());
     return Status();
   }
 

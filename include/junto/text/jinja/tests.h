@@ -2,6 +2,7 @@
 #ifndef JUNTO_TEXT_JINJA_TESTS_H_
 #define JUNTO_TEXT_JINJA_TESTS_H_
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -61,14 +62,17 @@ inline bool IsAtMost(const Value& value, const Arguments& arguments) {
 inline bool IsIn(const Value& value, const Arguments& arguments) {
   return Contains(arguments.work, arguments.Need(0, "seq"), value);
 }
-// The remainder of an integer; fails where there is none.
-inline int64_t Remainder(const Value& value, int64_t by, Workspace* work) {
-  if (IsWhole(value) && by != 0 && by != -1) return ToInteger(value) % by;
-  if (!IsWhole(value) || by == 0) work->Fail("%s has no remainder by %lld", TypeName(value), static_cast<long long>(by));
-  return 0;
+// The remainder of a number; fails where there is none.
+inline double Remainder(const Value& value, int64_t by, Workspace* work) {
+  if (!IsNumeric(value) || by == 0) {
+    work->Fail("%s has no remainder by %lld", TypeName(value), static_cast<long long>(by));
+    return 0;
+  }
+  if (IsWhole(value)) return by == -1 ? 0 : static_cast<double>(ToInteger(value) % by);
+  return std::fmod(ToDouble(value), static_cast<double>(by));
 }
 inline bool IsOdd(const Value& value, const Arguments& arguments) {
-  return Remainder(value, 2, arguments.work) != 0;
+  return std::fabs(Remainder(value, 2, arguments.work)) == 1;
 }
 inline bool IsEven(const Value& value, const Arguments& arguments) {
   return Remainder(value, 2, arguments.work) == 0;
@@ -79,10 +83,10 @@ inline bool IsDivisible(const Value& value, const Arguments& arguments) {
 // Letters there are, all of this case.
 template <Case kCase>
 bool IsCase(const Value& value, const Arguments& arguments) {
-  if (!value.string()) return false;
+  const Text text = ToText(arguments.work, value);
   const Case other = kCase == Case::kUpper ? Case::kLower : Case::kUpper;
-  const Text same = ToCase(arguments.work, *value.text, kCase);
-  return same.view == value.view() && ToCase(arguments.work, *value.text, other).view != same.view;
+  const Text same = ToCase(arguments.work, text, kCase);
+  return same.view == text.view && ToCase(arguments.work, text, other).view != same.view;
 }
 
 struct TestEntry {

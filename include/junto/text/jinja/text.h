@@ -186,7 +186,12 @@ inline uint32_t ToLower(uint32_t code) {
   return static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code)));
 }
 
-enum class Case { kUpper, kLower, kCapitalised, kTitle };
+// kTitle is Python's title(), in which anything but a letter ends a word; kWords is Jinja's.
+enum class Case { kUpper, kLower, kCapitalised, kTitle, kWords };
+
+inline bool EndsWord(uint32_t code) {
+  return IsSpace(code) || code == '-' || code == '(' || code == '{' || code == '[' || code == '<';
+}
 
 inline Text ToCase(Workspace* work, const Text& text, Case wanted) {
   TextBuilder out(work);
@@ -194,16 +199,22 @@ inline Text ToCase(Workspace* work, const Text& text, Case wanted) {
   text.ForEach(0, text.view.size(), [&](std::string_view run, bool trusted) {
     for (size_t at = 0; at < run.size() && work->Step();) {
       const Character character = CharacterAt(run, at);
-      const bool upper = wanted == Case::kUpper || (wanted != Case::kLower && starts);
-      if (upper) {
+      const auto point = static_cast<utf8proc_int32_t>(character.code);
+      if (wanted == Case::kUpper) {
         ForEachUpper(character.code, [&](uint32_t code) { out.Add(code, trusted); });
+      } else if (wanted != Case::kLower && starts) {
+        bool first = true;  // of several only it is large
+        ForEachUpper(character.code, [&](uint32_t code) {
+          out.Add(first ? code : ToLower(code), trusted);
+          first = false;
+        });
       } else if (character.code == 0x130) {  // the one whose lower case is two
         out.Add(std::string_view("i\xCC\x87"), trusted);
       } else {
         out.Add(ToLower(character.code), trusted);
       }
-      const auto point = static_cast<utf8proc_int32_t>(character.code);
-      starts = wanted == Case::kTitle && utf8proc_toupper(point) == utf8proc_tolower(point);
+      starts = (wanted == Case::kTitle && utf8proc_toupper(point) == utf8proc_tolower(point)) ||
+               (wanted == Case::kWords && EndsWord(character.code));
       at = character.end;
     }
   });

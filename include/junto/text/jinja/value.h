@@ -279,6 +279,14 @@ inline void FailUndefined(Workspace* work, const Value& value) {
   work->Fail("'%.*s' is undefined", static_cast<int>(Utf8Prefix(name, 64).size()), name.data());
 }
 
+// Fails where a value cannot be a key.
+inline bool CheckKey(Workspace* work, const Value& key) {
+  const bool fits = key.string() || key.none() || key.is(Type::kBool) || key.is(Type::kInt) ||
+                    key.is(Type::kNumber);
+  if (!fits) work->Fail("unhashable type: '%s'", TypeName(key));
+  return work->Step();
+}
+
 inline bool Truth(const Value& value) {
   switch (value.type) {
     case Type::kUndefined:
