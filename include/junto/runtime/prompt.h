@@ -151,7 +151,9 @@ class Prompt {
     Frozen frozen(memory_);
     JUNTO_TRY(Freeze(&frozen));
     Vector<int32_t> tail({memory_, Tag::kObject});
-    JUNTO_TRY(Encode(frozen.tail, settled_.empty() && frozen.tokens.empty(), &tail));
+    if (!frozen.tail.text().empty()) {  // tokens alone have no BOS before them
+      JUNTO_TRY(Encode(frozen.tail, settled_.empty() && frozen.tokens.empty(), &tail));
+    }
     size_t text_size = frozen.tail.text().size();
     for (int32_t token : tokens) text_size += model_->tokenizer().Piece(token).size();
     Apply(&frozen, tail.size() + tokens.size(), text_size);
@@ -254,7 +256,6 @@ class Prompt {
   }
 
   Status Encode(const SegmentList& list, bool first, Vector<int32_t>* tokens) {
-    if (list.text().empty()) return Status();  // nothing, and no BOS
     return model_->tokenizer().Encode(list.text(), list.segments(), first, &scratch_, tokens);
   }
 

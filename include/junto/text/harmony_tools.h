@@ -126,7 +126,11 @@ class HarmonyTools {
       return Add(",\n");
     }
     Add(" ");
+    const size_t before = out_->text().size();
     Type(schema, indent + 4);
+    const Value* nullable = Member(schema, "nullable");
+    const bool says_so = out_->text().find("null", before) != std::string_view::npos;
+    if (nullable != nullptr && jinja::Truth(*nullable) && !says_so) Add(" | null");
     Add(",");
     if (otherwise != nullptr) {
       Add(" ");
@@ -175,11 +179,6 @@ class HarmonyTools {
   void Type(const Value& schema, uint32_t indent) {
     const jinja::Level level(work_, kMaxSchemaDepth);
     if (!work_->Step()) return;
-    Bare(schema, indent);
-    const Value* nullable = Member(schema, "nullable");
-    if (nullable != nullptr && jinja::Truth(*nullable)) Add(" | null");
-  }
-  void Bare(const Value& schema, uint32_t indent) {
     const std::string_view type = Words(schema, "type");
     if (const jinja::List* types = Elements(schema, "type")) {
       for (size_t i = 0; i < types->size; ++i) {
