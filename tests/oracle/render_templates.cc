@@ -1,7 +1,7 @@
 // render_templates < CASES > RESULTS: renders many templates for templates_agree.py. A case is
 // three texts, each its size in 32 bits and its bytes: the template, its variables as JSON, and a
-// date or nothing. A result is one byte, 1 where it worked, and the text or the failure's line, with
-// its size. Says on stderr what reading and rendering took.
+// date or nothing. A result is one byte, 1 where it worked, and the text or the failure's line,
+// with its size. Says on stderr what reading and rendering took.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>

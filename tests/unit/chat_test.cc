@@ -63,7 +63,8 @@ struct Fixture {
 
 nlohmann::json Calls(const std::vector<std::pair<std::string, std::string>>& calls) {
   nlohmann::json list = nlohmann::json::array();
-  for (const auto& [name, arguments] : calls) list.push_back(nlohmann::json::array({name, arguments}));
+  for (const auto& [name, arguments] : calls)
+    list.push_back(nlohmann::json::array({name, arguments}));
   return list;
 }
 
@@ -206,8 +207,9 @@ TEST_CASE("roles and variables are checked") {
 }
 
 TEST_CASE("variables are what JSON says they are, or strings") {
-  Fixture fixture("{{ a | tojson }} {{ b | tojson }} {{ c | tojson }} {{ d | tojson }} "
-                  "{{ e | tojson }} {{ strftime_now('%d %B %Y') }}{% set current_date = 1 %}");
+  Fixture fixture(
+      "{{ a | tojson }} {{ b | tojson }} {{ c | tojson }} {{ d | tojson }} "
+      "{{ e | tojson }} {{ strftime_now('%d %B %Y') }}{% set current_date = 1 %}");
   Conversation conversation(&fixture.memory);
   const char* const pairs[][2] = {{"a", "false"}, {"b", "1.50"},  {"c", "[\"x\"]"},
                                   {"d", "low"},   {"e", "\"3\""}, {"current_date", "2026-01-31"}};
@@ -231,8 +233,8 @@ TEST_CASE("templates see calls, results and tools as they expect them") {
       "{{ c.function.arguments.x }}]{% endfor %}"
       "{% if m.role == 'tool' %}<{{ m.tool_call_id }} {{ m.name }}>{% endif %};{% endfor %}");
   Conversation conversation(&fixture.memory);
-  conversation.tools = fixture.Copy(
-      R"([{"name": "f"}, {"type": "function", "function": {"name": "g"}}])");
+  conversation.tools =
+      fixture.Copy(R"([{"name": "f"}, {"type": "function", "function": {"name": "g"}}])");
   fixture.Add("developer", "d", &conversation);
   fixture.Add("user", "u", &conversation);
   fixture.Add({{"role", "assistant"},
@@ -280,7 +282,8 @@ TEST_CASE("default templates know tools, calls and results") {
     conversation.tools = fixture.Copy(kTools);
     fixture.Add("system", "S", &conversation);
     fixture.Add("user", "U", &conversation);
-    fixture.Add({{"role", "assistant"}, {"calls", Calls({{"f", "{\"x\": \"a b\"}"}})}}, &conversation);
+    fixture.Add({{"role", "assistant"}, {"calls", Calls({{"f", "{\"x\": \"a b\"}"}})}},
+                &conversation);
     fixture.Add("tool", "R", &conversation);
     std::string text;
     const Status status = fixture.Render(conversation, true, &text);

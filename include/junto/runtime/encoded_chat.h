@@ -14,8 +14,8 @@
 
 namespace junto {
 
-// The text is encoded in pieces, each of which begins with a control token, so nothing merges across
-// them.
+// The text is encoded in pieces, each of which begins with a control token, so nothing merges
+// across them.
 class EncodedChat {
  public:
   explicit EncodedChat(Memory* memory)

@@ -23,8 +23,8 @@ enum class Markup { kNone, kTemplate, kHarmony };
 
 constexpr std::string_view kHarmonyMarkers[] = {"<|start|>", "<|message|>", "<|channel|>"};
 // Control tokens that begin turns.
-constexpr std::string_view kTurnMarkers[] = {"<|start|>",       "<|im_start|>",
-                                             "<|turn>",         "<start_of_turn>",
+constexpr std::string_view kTurnMarkers[] = {"<|start|>",         "<|im_start|>",
+                                             "<|turn>",           "<start_of_turn>",
                                              "<|start_of_role|>", "<|start_header_id|>"};
 
 // The chat markup of a model: Harmony, which is written natively, or a template. Immutable once
@@ -33,8 +33,8 @@ class ChatMarkup {
  public:
   explicit ChatMarkup(Memory* memory) : memory_(memory) {}
 
-  // Chooses by the file's template and, where it has none or one that cannot be read, by the control
-  // tokens of the vocabulary. `tokenizer` outlives the markup. Throws OutOfMemory.
+  // Chooses by the file's template and, where it has none or one that cannot be read, by the
+  // control tokens of the vocabulary. `tokenizer` outlives the markup. Throws OutOfMemory.
   void Detect(const Tokenizer& tokenizer, std::string_view chat_template);
 
   // Takes this template whatever the vocabulary has. E_INVALID names what is wrong with it, and its
@@ -55,8 +55,8 @@ class ChatMarkup {
     return ParseRole(role, out);
   }
   // E_INVALID names a variable that nothing asks for, or a value that does not fit it. Harmony:
-  // see HarmonyRenderer. A template: those it mentions, and "current_date" (YYYY-MM-DD, HH:MM:SS may
-  // follow) for strftime_now.
+  // see HarmonyRenderer. A template: those it mentions, and "current_date" (YYYY-MM-DD, HH:MM:SS
+  // may follow) for strftime_now.
   Status CheckVariable(std::string_view key, std::string_view value) const;
 
   // Appends a whole prompt to `out`; with `answer` the assistant's turn is opened at the end. What
@@ -99,8 +99,8 @@ inline void ChatMarkup::Detect(const Tokenizer& tokenizer, std::string_view chat
   markup_ = Markup::kNone;
   turn_token_ = -1;
   if (!tokenizer.has_vocabulary()) return;
-  const bool harmony = chat_template.empty() ||
-                       chat_template.find(kHarmonyMarkers[0]) != std::string_view::npos;
+  const bool harmony =
+      chat_template.empty() || chat_template.find(kHarmonyMarkers[0]) != std::string_view::npos;
   if (harmony && HasAll(tokenizer, {kHarmonyMarkers, 3})) {
     markup_ = Markup::kHarmony;
     turn_token_ = tokenizer.FindMarkup(kHarmonyMarkers[0]);
@@ -139,7 +139,8 @@ inline Status ChatMarkup::CheckVariable(std::string_view key, std::string_view v
   }
   if (key == "current_date" && template_->Mentions("strftime_now")) {
     jinja::Date date;
-    return jinja::ReadDate(value, &date) ? Status() : failure("is not YYYY-MM-DD, with or without a time");
+    return jinja::ReadDate(value, &date) ? Status()
+                                         : failure("is not YYYY-MM-DD, with or without a time");
   }
   if (!key.empty() && template_->Mentions(key)) return Status();
   return failure("is not one of this model's chat markup");
@@ -151,7 +152,8 @@ inline Status ChatMarkup::Render(const Conversation& conversation, bool answer,
   size_t given = conversation.tools.size();
   for (const ChatMessage& message : conversation.messages) {
     given += 64 + message.content.size() + message.reasoning.size();
-    for (const ToolCall& call : message.calls) given += 64 + call.name.size() + call.arguments.size();
+    for (const ToolCall& call : message.calls)
+      given += 64 + call.name.size() + call.arguments.size();
   }
   jinja::Limits limits;
   limits.steps += 40 * uint64_t{given};

@@ -79,8 +79,9 @@ class HarmonyRenderer {
     }
     Write("\n\nReasoning: ");
     variable("reasoning_effort", "medium");
-    Write("\n\n# Valid channels: analysis, commentary, final. "
-          "Channel must be included for every message.");
+    Write(
+        "\n\n# Valid channels: analysis, commentary, final. "
+        "Channel must be included for every message.");
     if (has_tools) Write("\nCalls to these tools must go to the commentary channel: 'functions'.");
     Write("<|end|>");
   }
@@ -140,9 +141,10 @@ class HarmonyRenderer {
     const ChatMessage& message = conversation_.messages[index];
     const AnsweredCall answered = FindAnsweredCall(conversation_.messages, index);
     Write("<|start|>functions.");
-    Copy(answered.call < 0
-             ? message.tool
-             : conversation_.messages[answered.message].calls[static_cast<size_t>(answered.call)].name);
+    Copy(answered.call < 0 ? message.tool
+                           : conversation_.messages[answered.message]
+                                 .calls[static_cast<size_t>(answered.call)]
+                                 .name);
     Write(" to=assistant<|channel|>commentary<|message|>");
     Copy(message.content);
     Write("<|end|>");

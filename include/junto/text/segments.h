@@ -83,9 +83,9 @@ class SegmentList {
  private:
   // The segment that holds byte `at`.
   size_t FirstAt(size_t at) const {
-    const auto first = std::upper_bound(
-        segments_.begin(), segments_.end(), at,
-        [](size_t byte, const Segment& segment) { return byte < segment.end; });
+    const auto first =
+        std::upper_bound(segments_.begin(), segments_.end(), at,
+                         [](size_t byte, const Segment& segment) { return byte < segment.end; });
     return static_cast<size_t>(first - segments_.begin());
   }
 

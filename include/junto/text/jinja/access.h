@@ -17,14 +17,15 @@ namespace jinja {
 // Functions of Python's types that a dot may mean, also where methods.h does not have them: a dict
 // is not asked for a key of such a name.
 constexpr std::string_view kStringMethods[] = {
-    "strip", "lstrip",     "rstrip", "split", "rsplit", "splitlines", "startswith", "endswith",
-    "upper", "capitalize", "lower",  "title", "find",   "replace",    "count",      "join",
-    "format"};
-constexpr std::string_view kListMethods[] = {"append", "pop",   "insert",  "extend", "index", "count",
-                                             "clear",  "copy", "reverse", "remove", "sort"};
+    "strip",      "lstrip",   "rstrip", "split",      "rsplit", "splitlines",
+    "startswith", "endswith", "upper",  "capitalize", "lower",  "title",
+    "find",       "replace",  "count",  "join",       "format"};
+constexpr std::string_view kListMethods[] = {"append",  "pop",    "insert", "extend",
+                                             "index",   "count",  "clear",  "copy",
+                                             "reverse", "remove", "sort"};
 constexpr std::string_view kTupleMethods[] = {"index", "count"};
-constexpr std::string_view kDictMethods[] = {"items", "keys",   "values",     "get",
-                                             "pop",   "update", "copy",       "clear",
+constexpr std::string_view kDictMethods[] = {"items",      "keys",     "values", "get",
+                                             "pop",        "update",   "copy",   "clear",
                                              "setdefault", "fromkeys", "popitem"};
 constexpr std::string_view kLoopMethods[] = {"cycle", "changed"};
 
@@ -134,7 +135,8 @@ inline Value Item(Workspace* work, const Value& object, const Value& key) {
     } else if (object.is(Type::kRange)) {
       const auto size = static_cast<int64_t>(object.range->count);
       if (index < 0) index += size;
-      if (index >= 0 && index < size) return Value(object.range->first + index * object.range->step);
+      if (index >= 0 && index < size)
+        return Value(object.range->first + index * object.range->step);
     }
   }
   return key.string() ? Attribute(work, object, key.view()) : Undefined(work, "item");
@@ -181,7 +183,8 @@ inline Steps ResolveSlice(Workspace* work, int64_t size, const Value& from, cons
     if (value.none()) return otherwise;
     int64_t index = ToInteger(value);
     if (index < 0) index = index < -size ? -1 : index + size;
-    return step > 0 ? std::clamp<int64_t>(index, 0, size) : std::clamp<int64_t>(index, -1, size - 1);
+    return step > 0 ? std::clamp<int64_t>(index, 0, size)
+                    : std::clamp<int64_t>(index, -1, size - 1);
   };
   const int64_t first = resolve(from, step > 0 ? 0 : size - 1);
   const int64_t last = resolve(to, step > 0 ? size : -1);
@@ -220,7 +223,8 @@ inline Value SliceOf(Workspace* work, const Value& object, const Value& from, co
     }
     if (!work->Step(static_cast<uint64_t>(steps.count))) return Value();
     if (steps.count != 0) list->Reserve(work, static_cast<size_t>(steps.count));
-    for (int64_t i = 0; i < steps.count; ++i) list->Add(work, items[static_cast<size_t>(steps.first + i * steps.step)]);
+    for (int64_t i = 0; i < steps.count; ++i)
+      list->Add(work, items[static_cast<size_t>(steps.first + i * steps.step)]);
     if (!object.string()) return Value(list, object.is(Type::kTuple) ? Type::kTuple : Type::kList);
     TextBuilder out(work);
     for (const Value& item : list->items()) out.Add(*item.text);

@@ -41,8 +41,8 @@ struct Arguments {
   Value Need(size_t index, std::string_view name) const {
     const Value* value = Find(index, name);
     if (value == nullptr) {
-      work->Fail("argument '%.*s' is missing, %zu given", static_cast<int>(name.size()), name.data(),
-                 positional.size() + keywords.size());
+      work->Fail("argument '%.*s' is missing, %zu given", static_cast<int>(name.size()),
+                 name.data(), positional.size() + keywords.size());
     }
     return value == nullptr ? Value() : *value;
   }

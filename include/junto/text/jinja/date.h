@@ -61,9 +61,9 @@ inline bool ReadDate(std::string_view text, Date* out) {
 inline Text FormatDate(Workspace* work, const Text& format, const Date& date) {
   static constexpr std::string_view kDays[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                                "Thursday", "Friday", "Saturday"};
-  static constexpr std::string_view kMonths[] = {
-      "January", "February", "March",     "April",   "May",      "June",
-      "July",    "August",   "September", "October", "November", "December"};
+  static constexpr std::string_view kMonths[] = {"January",   "February", "March",    "April",
+                                                 "May",       "June",     "July",     "August",
+                                                 "September", "October",  "November", "December"};
   TextBuilder out(work);
   const auto number = [&out](const char* layout, int value) {
     char buffer[16];

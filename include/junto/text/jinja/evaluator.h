@@ -174,7 +174,8 @@ class Evaluator {
     const Span<const Value> items = Items(work_, value);
     size_t wanted = 0;
     for (const Node* each = target.list; each != nullptr; each = each->next) ++wanted;
-    if (items.size() != wanted) return work_->Fail("%zu values to unpack, %zu found", wanted, items.size());
+    if (items.size() != wanted)
+      return work_->Fail("%zu values to unpack, %zu found", wanted, items.size());
     const Value* item = items.begin();
     for (const Node* each = target.list; each != nullptr; each = each->next) Assign(*each, *item++);
   }
@@ -410,7 +411,7 @@ class Evaluator {
          parameter = parameter->next, ++index) {
       const Value* given = arguments.Find(index, parameter->name);
       used += given != nullptr;
-      SetVariable(parameter->name, given != nullptr        ? *given
+      SetVariable(parameter->name, given != nullptr          ? *given
                                    : parameter->a != nullptr ? Evaluate(*parameter->a)
                                                              : Undefined(work_, parameter->name));
     }
@@ -427,8 +428,7 @@ class Evaluator {
     switch (function) {
       case Function::kNamespace:
       case Function::kDict:
-        return MakeDict(arguments,
-                        function == Function::kDict ? Type::kDict : Type::kNamespace);
+        return MakeDict(arguments, function == Function::kDict ? Type::kDict : Type::kNamespace);
       case Function::kRange:
         return MakeRange(arguments);
       case Function::kStrftimeNow:

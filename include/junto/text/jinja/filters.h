@@ -129,7 +129,8 @@ inline Value IntFilter(const Value& value, const Arguments& arguments) {
     std::string_view text = value.view().substr(kept.begin, kept.end - kept.begin);
     if (text.size() > 1 && text[0] == '+') text.remove_prefix(1);
     int64_t integer = 0;
-    const auto base = static_cast<int>(std::clamp<int64_t>(arguments.Integer(1, "base", 10), 2, 36));
+    const auto base =
+        static_cast<int>(std::clamp<int64_t>(arguments.Integer(1, "base", 10), 2, 36));
     const char* end = text.data() + text.size();
     const auto read = std::from_chars(text.data(), end, integer, base);
     if (!text.empty() && read.ec == std::errc() && read.ptr == end) return Value(integer);
@@ -206,7 +207,8 @@ inline Value ReverseFilter(const Value& value, const Arguments& arguments) {
 }
 inline Value JoinFilter(const Value& value, const Arguments& arguments) {
   Workspace* work = arguments.work;
-  const Text between = ToText(work, arguments.Get(0, "d", MakeString(work, std::string_view(), true)));
+  const Text between =
+      ToText(work, arguments.Get(0, "d", MakeString(work, std::string_view(), true)));
   Span<const Value> items = Items(work, value);
   const Value* path = arguments.Find(1, "attribute");
   auto* list = work->New<List>();
@@ -253,8 +255,7 @@ inline Value UniqueFilter(const Value& value, const Arguments& arguments) {
 template <bool kMost>
 Value ExtremeFilter(const Value& value, const Arguments& arguments) {
   const Value path = arguments.Get(1, "attribute", Value(Type::kNone));
-  const Span<Keyed> items =
-      KeyedItems(value, arguments, arguments.Flag(0, "case_sensitive"), path);
+  const Span<Keyed> items = KeyedItems(value, arguments, arguments.Flag(0, "case_sensitive"), path);
   if (items.empty()) return Undefined(arguments.work, "an element");
   const Keyed* best = &items[0];
   for (const Keyed& item : items.subspan(1, items.size() - 1)) {
@@ -292,7 +293,8 @@ inline Value MapFilter(const Value& value, const Arguments& arguments) {
   auto* list = work->New<List>();
   const Value* path = arguments.positional.empty() ? arguments.Find(0, "attribute") : nullptr;
   const Value filter = path == nullptr ? arguments.Need(0, "filter") : Value();
-  if (path == nullptr && !filter.string()) work->Fail("map needs a filter's name, not %s", TypeName(filter));
+  if (path == nullptr && !filter.string())
+    work->Fail("map needs a filter's name, not %s", TypeName(filter));
   const Value* otherwise = path == nullptr ? nullptr : arguments.Find(SIZE_MAX, "default");
   for (const Value& item : ItemsOrNone(work, value)) {
     if (!work->Step()) break;
@@ -311,14 +313,14 @@ Value SelectFilter(const Value& value, const Arguments& arguments) {
   const size_t skip = kAttribute ? 1 : 0;
   const Value path = kAttribute ? arguments.Need(0, "attribute") : Value();
   const Value* test = arguments.Find(skip, "test");
-  if (test != nullptr && !test->string()) work->Fail("a test's name must be str, not %s", TypeName(*test));
+  if (test != nullptr && !test->string())
+    work->Fail("a test's name must be str, not %s", TypeName(*test));
   auto* list = work->New<List>();
   for (const Value& item : ItemsOrNone(work, value)) {
     if (!work->Step()) break;
     const Value asked = kAttribute ? ItemAt(work, item, path) : item;
-    const bool holds = test == nullptr
-                           ? Truth(asked)
-                           : ApplyTest(test->view(), asked, arguments.After(skip + 1));
+    const bool holds =
+        test == nullptr ? Truth(asked) : ApplyTest(test->view(), asked, arguments.After(skip + 1));
     if (holds == kKeep) list->Add(work, item);
   }
   return Value(list);

@@ -44,7 +44,8 @@ Value StripMethod(const Value& self, const Arguments& arguments) {
 inline Range NextSpace(std::string_view text, size_t at) {
   while (at < text.size() && !IsSpace(CharacterAt(text, at).code)) at = CharacterAt(text, at).end;
   size_t end = at;
-  while (end < text.size() && IsSpace(CharacterAt(text, end).code)) end = CharacterAt(text, end).end;
+  while (end < text.size() && IsSpace(CharacterAt(text, end).code))
+    end = CharacterAt(text, end).end;
   return {at, end};
 }
 
@@ -92,8 +93,8 @@ inline Value RightSplitMethod(const Value& self, const Arguments& arguments) {
   size_t end = text.view.size();
   while (!work->failed() && work->Step()) {
     const bool fits = most-- > 0 && end >= separator.size();
-    const size_t found = fits ? text.view.rfind(separator, end - separator.size())
-                              : std::string_view::npos;
+    const size_t found =
+        fits ? text.view.rfind(separator, end - separator.size()) : std::string_view::npos;
     const size_t begin = found == std::string_view::npos ? 0 : found + separator.size();
     parts->Add(work, MakeString(work, Slice(work, text, begin, end)));
     if (found == std::string_view::npos) break;
@@ -360,8 +361,8 @@ inline Value CycleMethod(const Value& self, const Arguments& arguments) {
 }
 inline Value ChangedMethod(const Value& self, const Arguments& arguments) {
   const Value now = MakeList(arguments.work, arguments.positional, Type::kTuple);
-  const bool changed = self.loop->changed.undefined() ||
-                       !Equal(arguments.work, self.loop->changed, now);
+  const bool changed =
+      self.loop->changed.undefined() || !Equal(arguments.work, self.loop->changed, now);
   self.loop->changed = now;
   return Value(changed);
 }

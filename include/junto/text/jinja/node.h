@@ -37,16 +37,16 @@ enum class NodeKind : uint8_t {
   kKeyword,      // name=a, in the list of a call
 
   // Statements
-  kText,         // value
-  kOutput,       // a
-  kIf,           // list of kBranch
-  kBranch,       // if a, which is missing in `else`: list
-  kFor,          // for a in b if c: list; d, a kBranch, is `else`
-  kSet,          // a = b
-  kSetBlock,     // a = list, through filter b, whose innermost subject is missing
-  kSetAttribute, // as target of kSet: name.c, c a literal
-  kMacro,        // name(b: linked kKeyword, whose a may be missing): list
-  kFilterBlock,  // list through filter a
+  kText,          // value
+  kOutput,        // a
+  kIf,            // list of kBranch
+  kBranch,        // if a, which is missing in `else`: list
+  kFor,           // for a in b if c: list; d, a kBranch, is `else`
+  kSet,           // a = b
+  kSetBlock,      // a = list, through filter b, whose innermost subject is missing
+  kSetAttribute,  // as target of kSet: name.c, c a literal
+  kMacro,         // name(b: linked kKeyword, whose a may be missing): list
+  kFilterBlock,   // list through filter a
   kBreak,
   kContinue,
 };

@@ -88,8 +88,8 @@ inline Value IntegerArithmetic(Workspace* work, Operator op, int64_t a, int64_t 
 }
 
 inline Value FloatArithmetic(Workspace* work, Operator op, double a, double b) {
-  const bool divides = op == Operator::kDivide || op == Operator::kFloorDivide ||
-                       op == Operator::kModulo;
+  const bool divides =
+      op == Operator::kDivide || op == Operator::kFloorDivide || op == Operator::kModulo;
   if (divides && b == 0) {
     work->Fail("division by zero");
     return Value();

@@ -322,10 +322,10 @@ class Parser {
     static constexpr struct {
       std::string_view text;
       Operator op;
-    } kComparisons[] = {
-        {"==", Operator::kEqual},   {"!=", Operator::kNotEqual},     {"<", Operator::kLess},
-        {">", Operator::kGreater},  {"<=", Operator::kLessEqual},    {"in", Operator::kIn},
-        {">=", Operator::kGreaterEqual}};
+    } kComparisons[] = {{"==", Operator::kEqual},       {"!=", Operator::kNotEqual},
+                        {"<", Operator::kLess},         {">", Operator::kGreater},
+                        {"<=", Operator::kLessEqual},   {"in", Operator::kIn},
+                        {">=", Operator::kGreaterEqual}};
     for (const auto& each : kComparisons) {
       if (Take(each.text)) return each.op;
     }
@@ -490,7 +490,8 @@ class Parser {
   }
   Node* AfterDot(Node* object) {
     const Token token = Now();
-    if (token.kind != TokenKind::kInteger) return MakeNamed(NodeKind::kAttribute, ExpectName(), object);
+    if (token.kind != TokenKind::kInteger)
+      return MakeNamed(NodeKind::kAttribute, ExpectName(), object);
     Next();
     return Make(NodeKind::kItem, object, NumberLiteral(token));
   }
@@ -561,7 +562,8 @@ class Parser {
     Node* node = MakeNamed(NodeKind::kTest, ExpectName(), subject);
     const TokenKind kind = Now().kind;
     const bool value = kind == TokenKind::kName || kind == TokenKind::kString ||
-                       kind == TokenKind::kInteger || kind == TokenKind::kFloat || IsAny({"[", "{"});
+                       kind == TokenKind::kInteger || kind == TokenKind::kFloat ||
+                       IsAny({"[", "{"});
     if (Is("(")) {
       node->list = Arguments();
     } else if (value && !IsAny({"else", "or", "and"})) {

@@ -113,7 +113,7 @@ class Printer {
   }
 
   struct JsonStyle {
-    Text indent;          // of one level
+    Text indent;           // of one level
     bool indents = false;  // members on lines of their own
     bool ascii = false;
     bool sorts = false;

@@ -52,7 +52,9 @@ class Template {
   }
 
   // Whether the template asks for a variable or function of this name anywhere.
-  bool Mentions(std::string_view name) const { return source_.find(name) != std::string_view::npos; }
+  bool Mentions(std::string_view name) const {
+    return source_.find(name) != std::string_view::npos;
+  }
 
  private:
   // Newlines become "\n", and one at the end goes, before anything else is looked at.

@@ -125,9 +125,8 @@ inline size_t CharacterBefore(std::string_view text, size_t end) {
   return end;
 }
 inline size_t CountCharacters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<uint8_t>(c) & 0xC0) != 0x80;
-  }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
 }
 // The byte where character `index` begins, or the end of the text.
 inline size_t ByteOfCharacter(std::string_view text, size_t index) {

@@ -145,7 +145,9 @@ inline Value MakeList(Workspace* work, Span<const Value> items, Type type = Type
 
 // Keys that hash alike are compared by this; True is 1, as in Python.
 inline bool SameKey(const Value& a, const Value& b) {
-  const auto integer = [](const Value& v) { return v.is(Type::kBool) ? int64_t{v.boolean} : v.integer; };
+  const auto integer = [](const Value& v) {
+    return v.is(Type::kBool) ? int64_t{v.boolean} : v.integer;
+  };
   const auto whole = [](const Value& v) { return v.is(Type::kBool) || v.is(Type::kInt); };
   if (whole(a) && whole(b)) return integer(a) == integer(b);
   if (a.type != b.type) return false;

@@ -22,9 +22,9 @@ namespace jinja {
 // A template comes from a stranger: it ends at these bounds however it was meant. They leave room
 // for conversations of some hundred messages; what is rendered adds to them in proportion.
 struct Limits {
-  uint64_t steps = 400000;            // nodes evaluated, and bytes and elements looked at besides
+  uint64_t steps = 400000;              // nodes evaluated, and bytes and elements looked at besides
   uint64_t bytes = uint64_t{24} << 20;  // produced altogether, as text or values
-  uint32_t depth = 400;               // of evaluation, which recurses
+  uint32_t depth = 400;                 // of evaluation, which recurses
 };
 
 constexpr size_t kMaxTemplateBytes = size_t{256} << 10;
