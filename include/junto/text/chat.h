@@ -129,21 +129,21 @@ inline Status ChatMarkup::SetTemplate(const Tokenizer& tokenizer, std::string_vi
 inline Status ChatMarkup::CheckVariable(std::string_view key, std::string_view value) const {
   JUNTO_TRY(CheckMarkup());
   if (markup_ == Markup::kHarmony) return HarmonyRenderer::CheckVariable(key, value);
-  const auto failure = [key](const char* expected) {
-    return Status::Make(Code::kInvalid, "variable '%.*s' %s",
-                        static_cast<int>(Utf8Prefix(key, 64).size()), key.data(), expected);
+  const auto failure = [key, value](const char* what) {
+    return Status::Make(Code::kInvalid, "variable '%.*s' with %zu bytes of value: %s",
+                        static_cast<int>(Utf8Prefix(key, 64).size()), key.data(), value.size(),
+                        what);
   };
-  if (!IsUtf8(key) || !IsUtf8(value)) return failure("is not UTF-8");
+  if (!IsUtf8(key) || !IsUtf8(value)) return failure("not UTF-8");
   for (const std::string_view given : kGivenByTurns) {
-    if (key == given) return failure("is given by turns and tools");
+    if (key == given) return failure("turns and tools give it");
   }
   if (key == "current_date" && template_->Mentions("strftime_now")) {
     jinja::Date date;
-    return jinja::ReadDate(value, &date) ? Status()
-                                         : failure("is not YYYY-MM-DD, with or without a time");
+    return jinja::ReadDate(value, &date) ? Status() : failure("YYYY-MM-DD expected");
   }
   if (!key.empty() && template_->Mentions(key)) return Status();
-  return failure("is not one of this model's chat markup");
+  return failure("the chat template does not mention it");
 }
 
 inline Status ChatMarkup::Render(const Conversation& conversation, bool answer,

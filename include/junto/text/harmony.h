@@ -172,8 +172,9 @@ inline Status HarmonyRenderer::CheckVariable(std::string_view key, std::string_v
   for (const std::string_view known : kVariables) {
     if (known == key) return Status();
   }
-  return Status::Make(Code::kInvalid, "variable '%.*s' is not one of this model's chat markup",
-                      static_cast<int>(Utf8Prefix(key, 64).size()), key.data());
+  return Status::Make(Code::kInvalid, "variable '%.*s' is none of %zu that Harmony has",
+                      static_cast<int>(Utf8Prefix(key, 64).size()), key.data(),
+                      sizeof(kVariables) / sizeof(kVariables[0]));
 }
 
 }  // namespace junto

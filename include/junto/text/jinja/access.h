@@ -81,7 +81,7 @@ inline bool FindLoopAttribute(Workspace* work, const Loop& loop, std::string_vie
   } else if (name == "length") {
     *out = Value(size);
   } else if (name == "depth" || name == "depth0") {
-    *out = Value(static_cast<int64_t>(loop.depth) - (name == "depth0" ? 1 : 0));
+    *out = Value(int64_t{name == "depth"});  // no loop is recursive
   } else if (name == "previtem") {
     *out = item(index > 0, loop.index - 1);
   } else if (name == "nextitem") {

@@ -137,7 +137,6 @@ class Evaluator {
     }
     auto* loop = work_->New<Loop>();
     loop->items = items;
-    if (const Loop* outer = FindLoop()) loop->depth = outer->depth + 1;
     for (; loop->index < items.size() && work_->Step(); ++loop->index) {
       const Inside round(this, scope_, loop);
       Assign(*node.a, items[loop->index]);
@@ -205,12 +204,6 @@ class Evaluator {
       }
     }
     scope_->first = work_->New<Variable>(Variable{name, value, scope_->first});
-  }
-  Loop* FindLoop() const {
-    for (const Scope* scope = scope_; scope != nullptr; scope = scope->parent) {
-      if (scope->loop != nullptr) return scope->loop;
-    }
-    return nullptr;
   }
   Value Lookup(std::string_view name) {
     uint64_t looked_at = 0;

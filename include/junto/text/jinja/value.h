@@ -236,7 +236,6 @@ struct Dict {
 struct Loop {
   Span<const Value> items;
   size_t index = 0;
-  uint32_t depth = 1;
   Value changed;  // what loop.changed() was asked last
 };
 
