@@ -26,10 +26,7 @@ junto::Status Render(const std::string (&texts)[3], junto::Memory* memory, std::
   using namespace junto;  // NOLINT: a program of one file
   Owned<jinja::Template> read;
   JUNTO_TRY(jinja::Template::Read(texts[0], memory, &read));
-  jinja::Limits limits;
-  limits.steps *= 100;
-  limits.bytes *= 100;
-  jinja::Workspace work(memory, limits);
+  jinja::Workspace work(memory, jinja::Limits::For(texts[1].size()));
   jinja::Value globals;
   JUNTO_TRY(jinja::JsonValues(&work, texts[1]).Read(&globals));
   jinja::Date date;

@@ -47,7 +47,7 @@ class Prompt {
     if (!json.empty()) JUNTO_TRY(CheckJson(json, JsonKind::kArray, "tools", memory_));
     Conversation checked(memory_);
     checked.tools = Copy(json);
-    jinja::Workspace work(memory_, ToolLimits(json.size()));
+    jinja::Workspace work(memory_, jinja::Limits::For(json.size()));
     jinja::Value tools;
     if (!json.empty()) JUNTO_TRY(ConversationValues(&work, checked, {}).Tools(&tools));
     conversation_.tools.swap(checked.tools);
@@ -229,13 +229,6 @@ class Prompt {
   String Copy(std::string_view text) const {
     return String(text, ContainerAllocator<char>(memory_, Tag::kObject));
   }
-  static jinja::Limits ToolLimits(size_t bytes) {
-    jinja::Limits limits;
-    limits.steps += 40 * uint64_t{bytes};
-    limits.bytes += 64 * uint64_t{bytes};
-    return limits;
-  }
-
   Status StillOpen() const {
     return Status::Make(Code::kInvalid, "turn %zu ('%s') has not ended", turns(),
                         RoleName(message_.role).data());

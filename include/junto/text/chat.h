@@ -155,10 +155,7 @@ inline Status ChatMarkup::Render(const Conversation& conversation, bool answer,
     for (const ToolCall& call : message.calls)
       given += 64 + call.name.size() + call.arguments.size();
   }
-  jinja::Limits limits;
-  limits.steps += 40 * uint64_t{given};
-  limits.bytes += 64 * uint64_t{given};
-  jinja::Workspace work(memory_, limits);
+  jinja::Workspace work(memory_, jinja::Limits::For(given));
   SegmentList rendered(memory_);
   if (markup_ == Markup::kTemplate) {
     JUNTO_TRY(RenderTemplate(&work, conversation, answer, &rendered));

@@ -100,10 +100,7 @@ inline bool Contains(Workspace* work, const Value& container, const Value& item)
   switch (container.type) {
     case Type::kString: {
       if (!item.string()) break;
-      const bool fits = item.view().size() <= container.view().size();
-      // The search may look at every byte several times.
-      return fits && work->Scan(4 * container.view().size()) &&
-             container.view().find(item.view()) != std::string_view::npos;
+      return FindText(work, container.view(), item.view(), 0) != std::string_view::npos;
     }
     case Type::kDict:
       return container.dict->Find(work, item) != nullptr;

@@ -18,7 +18,6 @@ namespace jinja {
 
 inline Value StripText(Workspace* work, const Text& text, const Value& characters, bool left,
                        bool right) {
-  work->Scan(text.view.size());
   Range kept = {0, 0};
   if (characters.none()) {
     kept = Stripped(text.view, left, right, IsSpace);
@@ -32,6 +31,7 @@ inline Value StripText(Workspace* work, const Text& text, const Value& character
   } else {
     work->Fail("strip arg must be None or str, not %s", TypeName(characters));
   }
+  work->Scan(16 * (text.view.size() - (kept.end - kept.begin)));
   return MakeString(work, Slice(work, text, kept.begin, kept.end));
 }
 template <bool kLeft, bool kRight>
@@ -51,6 +51,7 @@ inline Range NextSpace(std::string_view text, size_t at) {
 
 inline Value SplitAtSpace(Workspace* work, const Text& text, int64_t most) {
   auto* parts = work->New<List>();
+  work->Scan(4 * text.view.size());
   size_t at = Stripped(text.view, true, false, IsSpace).begin;
   while (at < text.view.size() && work->Step()) {
     Range gap = NextSpace(text.view, at);
@@ -66,13 +67,13 @@ inline Value SplitMethod(const Value& self, const Arguments& arguments) {
   Workspace* work = arguments.work;
   const Text& text = *self.text;
   int64_t most = arguments.Integer(1, "maxsplit", -1);
-  work->Scan(4 * text.view.size());
   if (arguments.Get(0, "sep", Value(Type::kNone)).none()) return SplitAtSpace(work, text, most);
   const std::string_view separator = arguments.NeedText(0, "sep").view;
   auto* parts = work->New<List>();
   if (separator.empty()) work->Fail("empty separator of %zu bytes", text.view.size());
   for (size_t at = 0; !work->failed() && work->Step();) {
-    const size_t found = most-- == 0 ? std::string_view::npos : text.view.find(separator, at);
+    const size_t found =
+        most-- == 0 ? std::string_view::npos : FindText(work, text.view, separator, at);
     const size_t end = std::min(found, text.view.size());
     parts->Add(work, MakeString(work, Slice(work, text, at, end)));
     if (found == std::string_view::npos) break;
@@ -87,7 +88,7 @@ inline Value RightSplitMethod(const Value& self, const Arguments& arguments) {
   int64_t most = arguments.Integer(1, "maxsplit", -1);
   if (most < 0) return SplitMethod(self, arguments);
   const std::string_view separator = arguments.NeedText(0, "sep").view;
-  work->Scan(4 * text.view.size());
+  work->Step(text.view.size() / 32 * (separator.size() / 32 + 1));
   auto* parts = work->New<List>();
   if (separator.empty()) work->Fail("empty separator of %zu bytes", text.view.size());
   size_t end = text.view.size();
@@ -155,9 +156,8 @@ inline Text Replace(Workspace* work, const Text& text, const Text& old, const Te
                     int64_t most) {
   TextBuilder out(work);
   size_t begin = 0;
-  work->Scan(4 * text.view.size());
   for (size_t at = 0; most != 0 && work->Step(); --most) {
-    const size_t found = text.view.find(old.view, at);
+    const size_t found = FindText(work, text.view, old.view, at);
     if (found == std::string_view::npos) break;
     out.Add(text, begin, found);
     out.Add(fresh);
@@ -183,8 +183,7 @@ Value CaseMethod(const Value& self, const Arguments& arguments) {
 
 inline Value FindTextMethod(const Value& self, const Arguments& arguments) {
   const std::string_view part = arguments.NeedText(0, "sub").view;
-  arguments.work->Scan(4 * self.view().size());
-  const size_t found = self.view().find(part);
+  const size_t found = FindText(arguments.work, self.view(), part, 0);
   if (found == std::string_view::npos) return Value(int64_t{-1});
   return Value(static_cast<int64_t>(CountCharacters(self.view().substr(0, found))));
 }
@@ -192,11 +191,11 @@ inline Value FindTextMethod(const Value& self, const Arguments& arguments) {
 inline Value CountTextMethod(const Value& self, const Arguments& arguments) {
   const std::string_view part = arguments.NeedText(0, "sub").view;
   if (part.empty()) return Value(static_cast<int64_t>(CountCharacters(self.view())) + 1);
-  arguments.work->Scan(4 * self.view().size());
   int64_t count = 0;
-  for (size_t at = self.view().find(part); at != std::string_view::npos && arguments.work->Step();
-       at = self.view().find(part, at + part.size())) {
-    ++count;
+  for (size_t at = 0; arguments.work->Step(); ++count) {
+    at = FindText(arguments.work, self.view(), part, at);
+    if (at == std::string_view::npos) break;
+    at += part.size();
   }
   return Value(count);
 }

@@ -69,6 +69,7 @@ class TextBuilder {
   // What was collected, in the workspace.
   Text Finish() const {
     Text text;
+    work_->Step(4);  // what collecting takes besides
     const std::string_view all = list_.text();
     char* bytes = work_->Array<char>(all.size());
     if (bytes == nullptr) return text;
@@ -106,6 +107,36 @@ inline Text Slice(Workspace* work, const Text& text, size_t begin, size_t end) {
   }
   slice.segments = {segments, last - first + 1};
   return slice;
+}
+
+// Where `part` lies in `text` at or behind `at`; npos where it does not. In time that is linear in
+// both, whatever they are.
+inline size_t FindText(Workspace* work, std::string_view text, std::string_view part, size_t at) {
+  static constexpr size_t kShort = 32;
+  if (part.size() > text.size() || !work->Step()) return text.npos;
+  if (part.size() <= kShort) {
+    const size_t found = text.find(part, at);
+    work->Scan(4 * (std::min(found, text.size()) - at));
+    return found;
+  }
+  if (!work->Scan(4 * (text.size() - at + part.size()))) return text.npos;
+  // How much of the part's beginning ends at each of its bytes (Knuth, Morris and Pratt).
+  auto* border = work->Array<uint32_t>(part.size());
+  if (border == nullptr) return text.npos;
+  border[0] = 0;
+  const auto extend = [&](size_t matched, char c) {
+    while (matched > 0 && part[matched] != c) matched = border[matched - 1];
+    return matched + (part[matched] == c ? 1 : 0);
+  };
+  for (size_t i = 1, matched = 0; i < part.size(); ++i) {
+    matched = extend(matched, part[i]);
+    border[i] = static_cast<uint32_t>(matched);
+  }
+  for (size_t matched = 0; at < text.size(); ++at) {
+    matched = extend(matched, text[at]);
+    if (matched == part.size()) return at + 1 - part.size();
+  }
+  return text.npos;
 }
 
 // A code point of a text and where it ends.

@@ -19,15 +19,22 @@
 namespace junto {
 namespace jinja {
 
-// A template comes from a stranger: it ends at these bounds however it was meant. They leave room
-// for conversations of some hundred messages; what is rendered adds to them in proportion.
+// A template comes from a stranger: it ends at these bounds however it was meant.
 struct Limits {
-  uint64_t steps = 400000;              // nodes evaluated, and bytes and elements looked at besides
-  uint64_t bytes = uint64_t{24} << 20;  // produced altogether, as text or values
+  uint64_t steps = 200000;              // nodes evaluated, and bytes and elements looked at besides
+  uint64_t bytes = uint64_t{16} << 20;  // produced altogether, as text or values
   uint32_t depth = 400;                 // of evaluation, which recurses
+
+  // What rendering so many bytes of conversation may take.
+  static Limits For(size_t given) {
+    Limits limits;
+    limits.steps += 40 * uint64_t{given};
+    limits.bytes += 64 * uint64_t{given};
+    return limits;
+  }
 };
 
-constexpr size_t kMaxTemplateBytes = size_t{256} << 10;
+constexpr size_t kMaxTemplateBytes = size_t{128} << 10;
 constexpr uint32_t kMaxNesting = 200;  // of expressions and blocks in the source
 
 // Memory that is freed at once, a budget of steps and bytes, and the first failure. After a failure
