@@ -311,15 +311,43 @@ JUNTO_API junto_status JUNTO_CALL junto_detokenize(const junto_model* m, const j
 JUNTO_API junto_status JUNTO_CALL junto_prompt_create(junto_model* m, junto_prompt** out,
                                                       junto_error* JUNTO_OPT err); /* [any] */
 JUNTO_API void JUNTO_CALL junto_prompt_release(junto_prompt* p);
-/* Template variables, such as "reasoning_effort" = "low" or "current_date" = "2026-01-31"
- * (gpt-oss). A variable that the model's markup does not know is E_INVALID. */
+/* Variables, before the first turn: those that the model's chat template asks for, such as
+ * "enable_thinking" = "false", or "reasoning_effort" = "low" with gpt-oss; "current_date" =
+ * "2026-01-31", which no template can know otherwise. A value that is JSON (true, 3, ["a"]) is what
+ * JSON says, any other is a string. E_INVALID for what the template does not mention. */
 JUNTO_API junto_status JUNTO_CALL junto_prompt_set_variable(junto_prompt* p, const char* key,
                                                             size_t key_size, const char* value,
                                                             size_t value_size,
                                                             junto_error* JUNTO_OPT err);
-/* role: "system", "user" or "assistant". */
+/* A JSON array of the functions that the model may call, before the first turn: each is {"name",
+ * "description", "parameters": JSON Schema}, or that as "function" of {"type": "function"}. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_set_tools(junto_prompt* p, const char* json,
+                                                         size_t size, junto_error* JUNTO_OPT err);
+/* A Jinja chat template instead of the model's own, before the first turn. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_set_template(junto_prompt* p, const char* source,
+                                                            size_t size,
+                                                            junto_error* JUNTO_OPT err);
+/* role: "system", "developer", "user", "assistant" or "tool", whose text is the result of a call:
+ * results come in the order of calls. */
 JUNTO_API junto_status JUNTO_CALL junto_prompt_begin_turn(junto_prompt* p, const char* role,
                                                           size_t size, junto_error* JUNTO_OPT err);
+/* Begins a tool's turn whose result is of a call of that name. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_begin_tool_turn(junto_prompt* p, const char* name,
+                                                               size_t size,
+                                                               junto_error* JUNTO_OPT err);
+/* Inside an assistant's turn: what it thought before its text. Templates leave out what the model
+ * is not to see again. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_add_reasoning(junto_prompt* p, const char* text,
+                                                             size_t size,
+                                                             junto_error* JUNTO_OPT err);
+/* Inside an assistant's turn: a call, in order. arguments: a JSON object. */
+JUNTO_API junto_status JUNTO_CALL junto_prompt_add_tool_call(junto_prompt* p, const char* name,
+                                                             size_t name_size,
+                                                             const char* arguments,
+                                                             size_t arguments_size,
+                                                             junto_error* JUNTO_OPT err);
+/* Renders and encodes. E_INVALID with the template's own line where it does not take the turn, which
+ * stays open; of turns that something must follow prefill and render tell it instead. */
 JUNTO_API junto_status JUNTO_CALL junto_prompt_end_turn(junto_prompt* p,
                                                         junto_error* JUNTO_OPT err);
 JUNTO_API junto_status JUNTO_CALL junto_prompt_add_text(junto_prompt* p, const char* text,

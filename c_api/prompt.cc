@@ -44,10 +44,47 @@ junto_status junto_prompt_set_variable(junto_prompt* p, const char* key, size_t 
   });
 }
 
+junto_status junto_prompt_set_tools(junto_prompt* p, const char* json, size_t size,
+                                    junto_error* err) {
+  return WithPrompt(p, json, size, err, [&](Prompt* prompt) {
+    return prompt->SetTools({json, size});
+  });
+}
+
+junto_status junto_prompt_set_template(junto_prompt* p, const char* source, size_t size,
+                                       junto_error* err) {
+  return WithPrompt(p, source, size, err, [&](Prompt* prompt) {
+    return prompt->SetTemplate({source, size});
+  });
+}
+
 junto_status junto_prompt_begin_turn(junto_prompt* p, const char* role, size_t size,
                                      junto_error* err) {
   return WithPrompt(p, role, size, err, [&](Prompt* prompt) {
     return prompt->BeginTurn({role, size});
+  });
+}
+
+junto_status junto_prompt_begin_tool_turn(junto_prompt* p, const char* name, size_t size,
+                                          junto_error* err) {
+  return WithPrompt(p, name, size, err, [&](Prompt* prompt) {
+    return prompt->BeginTurn("tool", {name, size});
+  });
+}
+
+junto_status junto_prompt_add_reasoning(junto_prompt* p, const char* text, size_t size,
+                                        junto_error* err) {
+  return WithPrompt(p, text, size, err, [&](Prompt* prompt) {
+    return prompt->AddReasoning({text, size});
+  });
+}
+
+junto_status junto_prompt_add_tool_call(junto_prompt* p, const char* name, size_t name_size,
+                                        const char* arguments, size_t arguments_size,
+                                        junto_error* err) {
+  return WithPrompt(p, name, name_size, err, [&](Prompt* prompt) -> Status {
+    if (arguments == nullptr && arguments_size != 0) return NullArgument("arguments");
+    return prompt->AddToolCall({name, name_size}, {arguments, arguments_size});
   });
 }
 

@@ -161,13 +161,44 @@ class Life {
               }) &&
            Do("end_turn", [&](Error* now) { return junto_prompt_end_turn(prompt_, now); });
   }
+  bool SetUpTools() {
+    const std::string tools = R"([{"name": "look", "parameters": {"type": "object"}}])";
+    return Do("set_template",
+              [&](Error* now) {
+                const std::string source = TinyModel::kChatMl;
+                return junto_prompt_set_template(prompt_, source.data(), source.size(), now);
+              }) &&
+           Do("set_tools", [&](Error* now) {
+             return junto_prompt_set_tools(prompt_, tools.data(), tools.size(), now);
+           });
+  }
+  bool CallTool() {
+    const std::string thought = "It must be looked up, and that may take a while.";
+    const std::string arguments = R"({"what": "zebra"})";
+    return Do("begin_turn",
+              [&](Error* now) { return junto_prompt_begin_turn(prompt_, "assistant", 9, now); }) &&
+           Do("add_reasoning",
+              [&](Error* now) {
+                return junto_prompt_add_reasoning(prompt_, thought.data(), thought.size(), now);
+              }) &&
+           Do("add_tool_call",
+              [&](Error* now) {
+                return junto_prompt_add_tool_call(prompt_, "look", 4, arguments.data(),
+                                                  arguments.size(), now);
+              }) &&
+           Do("end_turn", [&](Error* now) { return junto_prompt_end_turn(prompt_, now); }) &&
+           Do("begin_tool_turn",
+              [&](Error* now) { return junto_prompt_begin_tool_turn(prompt_, "look", 4, now); }) &&
+           Do("end_turn", [&](Error* now) { return junto_prompt_end_turn(prompt_, now); });
+  }
   bool FillPrompt() {
     size_t size = 0;
     return Make("prompt_create", &prompt_,
                 [&](junto_prompt** out, Error* now) {
                   return junto_prompt_create(model_, out, now);
                 }) &&
-           AddTurn("system", "Be brief.") && AddTurn("user", "Where?") &&
+           SetUpTools() && AddTurn("system", "Be brief.") && AddTurn("user", "Where?") &&
+           CallTool() &&
            Do("add_tokens",
               [&](Error* now) {
                 return junto_prompt_add_tokens(prompt_, tokens_.data(), tokens_.size(), now);

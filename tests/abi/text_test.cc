@@ -189,6 +189,85 @@ TEST_CASE("Harmony has variables") {
               JUNTO_E_INVALID);
 }
 
+TEST_CASE("a template may be given, with tools, calls and results") {
+  Fixture fixture(TinyModel::Chat().Bytes());
+  Error err;
+  const PromptHandle prompt = CreatePrompt(fixture.model);
+  junto_prompt* p = prompt.get();
+  const std::string source =
+      "{{ tools | tojson }}{% for m in messages %}|{{ m.role }}:{{ m.content }}"
+      "{% if m.role == 'user' and loop.last and not m.content %}{{ raise_exception('no text') }}"
+      "{% endif %}{{ '(' ~ m.reasoning_content ~ ')' if m.reasoning_content }}"
+      "{{ m.tool_calls[0].function | tojson if m.tool_calls }}{{ m.name }}{% endfor %}"
+      "{% if mood %}{{ mood + 1 }}{% endif %}";
+  const auto set_tools = [&](const std::string& json) {
+    return junto_prompt_set_tools(p, json.data(), json.size(), &err);
+  };
+  CHECK_FAILS(junto_prompt_set_template(p, "{% if %}", 8, &err), JUNTO_E_INVALID);
+  CHECK(err.text().find("line 1") != std::string::npos);
+  REQUIRE_OK(junto_prompt_set_template(p, source.data(), source.size(), &err));
+  REQUIRE_OK(junto_prompt_set_variable(p, "mood", 4, "41", 2, &err));
+  CHECK_FAILS(junto_prompt_set_template(p, "{{ other }}", 11, &err), JUNTO_E_INVALID);
+  CHECK(err.text().find("mood") != std::string::npos);
+  for (const char* bad : {"{}", "[", "[1]", "[{\"name\": 1}]", "[] []", "[\"\xFF\"]", "tools"}) {
+    CHECK_FAILS(set_tools(bad), JUNTO_E_INVALID);
+  }
+  REQUIRE_OK(set_tools(R"([{"name": "f", "x": 1.0}])"));
+
+  CHECK_FAILS(junto_prompt_add_reasoning(p, "a", 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_add_tool_call(p, "f", 1, "{}", 2, &err), JUNTO_E_INVALID);
+  AddTurn(prompt, "user", "go");
+  CHECK_FAILS(set_tools("[]"), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_set_template(p, "a", 1, &err), JUNTO_E_INVALID);
+  REQUIRE_OK(junto_prompt_begin_turn(p, "assistant", 9, &err));
+  REQUIRE_OK(junto_prompt_add_reasoning(p, "hm", 2, &err));
+  for (const char* bad : {"", "[]", "{", "3", "{} x"}) {
+    CHECK_FAILS(junto_prompt_add_tool_call(p, "f", 1, bad, std::strlen(bad), &err),
+                JUNTO_E_INVALID);
+  }
+  CHECK_FAILS(junto_prompt_add_tool_call(p, "", 0, "{}", 2, &err), JUNTO_E_INVALID);
+  REQUIRE_OK(junto_prompt_add_tool_call(p, "f", 1, "{\"k\": 1e2}", 10, &err));
+  REQUIRE_OK(junto_prompt_end_turn(p, &err));
+  REQUIRE_OK(junto_prompt_begin_tool_turn(p, "f", 1, &err));
+  REQUIRE_OK(junto_prompt_add_text(p, "done", 4, &err));
+  REQUIRE_OK(junto_prompt_end_turn(p, &err));
+  size_t size = 0;
+  char text[1000];
+  REQUIRE_OK(junto_prompt_render(p, text, sizeof(text), &size, &err));
+  CHECK(std::string(text, size) ==
+        R"([{"type": "function", "function": {"name": "f", "x": 1.0}}]|user:go|assistant:(hm))"
+        R"({"name": "f", "arguments": {"k": 1e2}}|tool:donef42)");
+
+  REQUIRE_OK(junto_prompt_begin_turn(p, "user", 4, &err));
+  CHECK_FAILS(junto_prompt_end_turn(p, &err), JUNTO_E_INVALID);
+  CHECK(err.text() == "chat template line 1: no text");
+  REQUIRE_OK(junto_prompt_add_text(p, "more", 4, &err));
+  REQUIRE_OK(junto_prompt_end_turn(p, &err));
+}
+
+TEST_CASE("a turn that waits for another is told of when tokens are asked for") {
+  Fixture fixture(TinyModel::Chat().Bytes());
+  Error err;
+  const PromptHandle prompt = CreatePrompt(fixture.model);
+  junto_prompt* p = prompt.get();
+  const std::string source =
+      "{% if messages[-1].role != 'user' %}{{ raise_exception('no question') }}{% endif %}"
+      "{{ messages | length }}";
+  REQUIRE_OK(junto_prompt_set_template(p, source.data(), source.size(), &err));
+  AddTurn(prompt, "system", "Be brief.");
+  size_t size = 77;
+  CHECK_FAILS(junto_prompt_render(p, nullptr, 0, &size, &err), JUNTO_E_INVALID);
+  CHECK(err.text() == "chat template line 1: no question");
+  const SessionHandle session = CreateSession(fixture.model, SessionDesc(128, 16));
+  CHECK_FAILS(junto_session_prefill(session.get(), p, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_add_text(p, "x", 1, &err), JUNTO_E_INVALID);
+  AddTurn(prompt, "user", "Who?");
+  char text[8];
+  REQUIRE_OK(junto_prompt_render(p, text, sizeof(text), &size, &err));
+  CHECK(std::string(text, size) == "2");
+  Prefill(session, prompt);
+}
+
 TEST_CASE("metadata is text") {
   Fixture fixture(TinyModel::Chat().Bytes());
   const auto meta = [&](const std::string& key) {

@@ -20,6 +20,11 @@ namespace test {
 
 class TinyModel {
  public:
+  static constexpr const char* kChatMl =
+      "{% for message in messages %}"
+      "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
+      "{% endfor %}"
+      "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
   struct Pair {
     std::string key;
     std::function<void(GgufWriter*)> add;
@@ -67,7 +72,7 @@ class TinyModel {
     model.Set("tokenizer.ggml.model", "gpt2").Set("tokenizer.ggml.pre", "smollm");
     model.Set("tokenizer.ggml.tokens", text.tokens).Set("tokenizer.ggml.token_type", text.types);
     model.Set("tokenizer.ggml.merges", text.merges);
-    model.Set("tokenizer.chat_template", "<|im_start|>");  // there are Harmony's markers, too
+    model.Set("tokenizer.chat_template", kChatMl);  // there are Harmony's markers, too
     model.Set("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(text.Id("<|im_end|>")));
     Tensor bias = {"output.bias", static_cast<uint32_t>(BlockType::kF32), {text.tokens.size()}, {}};
     bias.bytes.resize(text.tokens.size() * sizeof(float));

@@ -10,6 +10,7 @@
 #include "tests/support/faults.h"
 #include "tests/support/gguf_writer.h"
 #include "tests/support/text_vocabulary.h"
+#include "tests/support/tiny_model.h"
 
 namespace junto {
 namespace {
@@ -18,15 +19,19 @@ using Catch::Matchers::Contains;
 using test::GgufWriter;
 
 const char* const kHarmonyTemplate = "{{ '<|start|>' }}";
-const char* const kChatMlTemplate = "{{ '<|im_start|>' }}";
+const char* const kChatMlTemplate = test::TinyModel::kChatMl;
 
 using Ids = std::vector<int32_t>;
 
 Status AddTokens(Prompt* prompt, const Ids& ids) { return prompt->AddTokens(ids); }
 
 // A llama of no layers to speak of, with the tests' vocabulary.
-std::vector<uint8_t> ModelFile(const std::string& chat_template, bool adds_bos) {
-  const test::TextVocabulary vocabulary;
+std::vector<uint8_t> ModelFile(const std::string& chat_template, bool adds_bos,
+                               const std::vector<std::string>& without) {
+  test::TextVocabulary vocabulary;
+  for (const std::string& name : without) {
+    vocabulary.types[static_cast<size_t>(vocabulary.Id(name))] = 5;
+  }
   const uint32_t width = 4;
   GgufWriter writer;
   writer.Add("general.architecture", "llama").Add("llama.block_count", uint32_t{1});
@@ -58,8 +63,9 @@ std::vector<uint8_t> ModelFile(const std::string& chat_template, bool adds_bos) 
 }
 
 struct Fixture {
-  explicit Fixture(const std::string& chat_template = kHarmonyTemplate, bool adds_bos = true)
-      : file(ModelFile(chat_template, adds_bos)) {
+  explicit Fixture(const std::string& chat_template = kHarmonyTemplate, bool adds_bos = true,
+                   const std::vector<std::string>& without = {})
+      : file(ModelFile(chat_template, adds_bos, without)) {
     services.memory = &memory;
     services.executor = &executor;
     services.kernels = SupportedKernels()[0];
@@ -136,10 +142,16 @@ TEST_CASE("turns encoded one by one equal the conversation encoded at once") {
         said.emplace_back(role, RandomText(&random));
         AddTurn(&prompt, said.back().first, said.back().second);
 
-        std::vector<ChatTurn> turns;
-        for (const auto& [role, text] : said) turns.push_back({role, text});
+        Conversation whole_said(fixture.services.memory);
+        for (const auto& [role, text] : said) {
+          ChatRole parsed = ChatRole::kUser;
+          REQUIRE(ParseRole(role, &parsed).ok());
+          whole_said.messages.emplace_back(fixture.services.memory, parsed);
+          whole_said.messages.back().content.assign(text);
+        }
         SegmentList whole(fixture.services.memory);
-        REQUIRE(fixture.model->markup().Render(turns, {}, &whole).ok());
+        const bool answer = said.back().first != "assistant";
+        REQUIRE(fixture.model->markup().Render(whole_said, answer, &whole).ok());
         REQUIRE(TextOf(fixture, prompt) == std::string(whole.text()));
         REQUIRE(TokensOf(prompt) == fixture.Encode(whole, true));
       }
@@ -262,7 +274,7 @@ TEST_CASE("what is refused is named and changes nothing") {
   const Seen before = Look(fixture, prompt);
 
   RequireRefused(prompt.SetVariable("reasoning_effort", "low"), "of which there are 1");
-  RequireRefused(prompt.BeginTurn("tool"), "role 'tool'");
+  RequireRefused(prompt.BeginTurn("wizard"), "role 'wizard'");
   RequireRefused(prompt.AddText("ab\xFF"), "byte 2 is not UTF-8");
   RequireRefused(AddTokens(&prompt, Ids{0, -1}), "token 1 is -1");
   const auto vocab = static_cast<int32_t>(fixture.model->spec().vocab);
@@ -285,7 +297,7 @@ TEST_CASE("what is refused is named and changes nothing") {
 }
 
 TEST_CASE("a model without markup takes text and tokens, no turns") {
-  const Fixture fixture("{{ '[INST]' }}");
+  const Fixture fixture("", true, {"<|start|>", "<|im_start|>"});
   Prompt prompt(fixture.model.get());
   CHECK(prompt.BeginTurn("user").code() == Code::kUnsupported);
   REQUIRE(prompt.AddText("hello").ok());

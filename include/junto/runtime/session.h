@@ -155,7 +155,7 @@ class Session {
     GiveUpPass();
     usage_ = Usage();
     usage_.prompt_tokens = size;
-    usage_.cached_tokens = sequence_.Assign({parts.part, 3}, model_->markup().turn_token());
+    usage_.cached_tokens = sequence_.Assign({parts.part, 3}, prompt.turn_token());
     generation_.Start();
     return Status();
   }
