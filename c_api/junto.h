@@ -469,10 +469,29 @@ typedef enum junto_stop {
   JUNTO_STOP_CONTEXT = 4,   /* the context is full */
   JUNTO_STOP_CALLBACK = 5,  /* the stream callback stopped it or failed */
   JUNTO_STOP_CANCELLED = 6, /* junto_session_cancel */
+  JUNTO_STOP_TOOL_CALL = 7, /* the model ended its turn, in which it called tools: answer them.
+                             * Only where calls are wanted, else EOS. */
   JUNTO_STOP_FORCE32 = 0x7FFFFFFF
 } junto_stop;
 
-/* Library-owned, valid during the callback. text holds whole code points and may be empty. */
+/* What a model's output consists of. Its markup tells the parts apart, and is none of them. */
+typedef enum junto_channel {
+  JUNTO_CHANNEL_INVALID = -1,
+  JUNTO_CHANNEL_CONTENT = 0,        /* the answer */
+  JUNTO_CHANNEL_REASONING = 1,      /* what the model thinks before it answers */
+  JUNTO_CHANNEL_TOOL_NAME = 2,      /* the name of a tool that it calls */
+  JUNTO_CHANNEL_TOOL_ARGUMENTS = 3, /* and, piece by piece, its arguments: a JSON object */
+  JUNTO_CHANNEL_FORCE32 = 0x7FFFFFFF
+} junto_channel;
+
+/* What a session gives besides content. What nobody asked for is left out; its tokens are still in
+ * the chunks, so a caller that knows nothing of channels sees answers and nothing else. */
+#define JUNTO_OUTPUT_REASONING 0x1u
+#define JUNTO_OUTPUT_TOOL_CALLS 0x2u
+#define JUNTO_OUTPUT_RAW 0x4u /* nothing is told apart: all text is content, tags as well */
+
+/* Library-owned, valid during the callback. text holds whole code points of one channel and one
+ * call, and may be empty. Tokens may come before their text. */
 typedef struct junto_chunk {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
@@ -481,6 +500,8 @@ typedef struct junto_chunk {
   size_t text_size;
   const junto_token* tokens;
   size_t token_count;
+  junto_channel channel;
+  uint32_t call; /* of the TOOL channels: which call of this answer, from 0 on */
 } junto_chunk;
 typedef junto_status(JUNTO_CALL* junto_stream_fn)(
     void* user, const junto_chunk* chunk); /* 0 on, > 0 stop, < 0 fail */
@@ -500,7 +521,7 @@ JUNTO_API junto_status JUNTO_CALL junto_session_step(junto_session* s, uint64_t 
 JUNTO_API junto_status JUNTO_CALL junto_session_generate(junto_session* s,
                                                          junto_stream_fn JUNTO_OPT fn, void* user,
                                                          junto_error* JUNTO_OPT err);
-/* [one] Takes pending text, whole code points only; *size is what was written. */
+/* [one] Takes pending text, whole code points of one channel only; *size is what was written. */
 JUNTO_API junto_status JUNTO_CALL junto_session_read(junto_session* s, char* dst, size_t capacity,
                                                      size_t* size);
 JUNTO_API void JUNTO_CALL
@@ -517,6 +538,17 @@ typedef junto_status(JUNTO_CALL* junto_logits_fn)(void* user, uint64_t position,
                                                   const float* logits, size_t vocab);
 JUNTO_API junto_status JUNTO_CALL junto_session_evaluate(junto_session* s, junto_logits_fn fn,
                                                          void* user, junto_error* JUNTO_OPT err);
+
+/* [one] flags: JUNTO_OUTPUT_*, from the next prefill on; 0, as a session begins, is content alone.
+ * Arguments that are not whole JSON when the next call or the end comes are of a call that was cut
+ * off or malformed; what is malformed otherwise comes out as content. Stop texts end content. */
+JUNTO_API junto_status JUNTO_CALL junto_session_set_output(junto_session* s, uint32_t flags,
+                                                           junto_error* JUNTO_OPT err);
+JUNTO_API void JUNTO_CALL junto_chunk_init(junto_chunk* c, size_t size);
+/* [one] junto_session_read that says what it reads: fills chunk but for its tokens, with dst as its
+ * text. DONE when nothing is pending, E_SHORT_BUFFER when dst takes no code point. */
+JUNTO_API junto_status JUNTO_CALL junto_session_read_chunk(junto_session* s, char* dst,
+                                                           size_t capacity, junto_chunk* chunk);
 
 typedef struct junto_usage {
   uint32_t struct_size;

@@ -99,6 +99,21 @@ typedef struct junto_table {
   junto_status (JUNTO_CALL* batch_remove)(junto_batch* b, junto_session* s, junto_error* err);
   junto_status (JUNTO_CALL* batch_step)(junto_batch* b, uint64_t budget_ns, junto_stream_fn fn,
       void* user, junto_error* err);
+  junto_status (JUNTO_CALL* prompt_set_tools)(junto_prompt* p, const char* json, size_t size,
+      junto_error* err);
+  junto_status (JUNTO_CALL* prompt_set_template)(junto_prompt* p, const char* source,
+      size_t size, junto_error* err);
+  junto_status (JUNTO_CALL* prompt_begin_tool_turn)(junto_prompt* p, const char* name,
+      size_t size, junto_error* err);
+  junto_status (JUNTO_CALL* prompt_add_reasoning)(junto_prompt* p, const char* text, size_t size,
+      junto_error* err);
+  junto_status (JUNTO_CALL* prompt_add_tool_call)(junto_prompt* p, const char* name,
+      size_t name_size, const char* arguments, size_t arguments_size, junto_error* err);
+  junto_status (JUNTO_CALL* session_set_output)(junto_session* s, uint32_t flags,
+      junto_error* err);
+  void (JUNTO_CALL* chunk_init)(junto_chunk* c, size_t size);
+  junto_status (JUNTO_CALL* session_read_chunk)(junto_session* s, char* dst, size_t capacity,
+      junto_chunk* chunk);
 } junto_table;
 
 /* [any] Static; NULL when the library's major version is another. */

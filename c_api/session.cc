@@ -10,12 +10,14 @@ class StreamSink final : public ChunkSink {
   StreamSink(junto_stream_fn fn, void* user, junto_session* session)
       : fn_(fn), user_(user), session_(session) {}
 
-  Status Take(std::string_view text, Span<const int32_t> tokens) override {
+  Status Take(const OutputPiece& piece, Span<const int32_t> tokens) override {
     junto_chunk chunk = {};
     chunk.struct_size = sizeof(chunk);
     chunk.session = session_;
-    chunk.text = text.data();
-    chunk.text_size = text.size();
+    chunk.text = piece.text.data();
+    chunk.text_size = piece.text.size();
+    chunk.channel = static_cast<junto_channel>(piece.channel);
+    chunk.call = piece.call;
     chunk.tokens = tokens.data();
     chunk.token_count = tokens.size();
     const junto_status answer = fn_(user_, &chunk);
@@ -219,14 +221,15 @@ junto_status WithSession(junto_session* s, junto_error* err, F&& f) {
   });
 }
 
-Status ReadText(TextStream* stream, char* dst, size_t capacity, size_t* size) {
-  const std::string_view text = stream->text();
+// Moves what fits of the first pending text, whole code points only. *piece says what it was.
+void ReadText(OutputStream* output, char* dst, size_t capacity, OutputPiece* piece) {
+  *piece = output->Front();
+  const std::string_view text = piece->text;
   size_t whole = std::min(capacity, text.size());
   while (whole > 0 && whole < text.size() && (text[whole] & 0xC0) == 0x80) --whole;
   if (whole != 0) std::memcpy(dst, text.data(), whole);
-  stream->Consume(whole);
-  *size = whole;
-  return Status();
+  output->Consume(whole);
+  piece->text = {dst, whole};
 }
 
 }  // namespace
@@ -255,6 +258,7 @@ extern "C" {
 void junto_session_desc_init(junto_session_desc* d, size_t size) { InitStruct(d, size); }
 void junto_sampling_init(junto_sampling* s, size_t size) { InitStruct(s, size); }
 void junto_usage_init(junto_usage* u, size_t size) { InitStruct(u, size); }
+void junto_chunk_init(junto_chunk* c, size_t size) { InitStruct(c, size); }
 
 junto_status junto_session_plan(const junto_model* m, const junto_session_desc* desc, junto_tag tag,
                                 uint64_t* bytes, junto_error* err) {
@@ -347,7 +351,7 @@ junto_status junto_session_add_stop(junto_session* s, const char* text, size_t s
                                     junto_error* err) {
   return WithSession(s, err, [&](Session* session) -> Status {
     if (text == nullptr) return NullArgument("text");
-    return session->generation().stream().AddStop({text, size});
+    return session->generation().output().AddStop({text, size});
   });
 }
 
@@ -389,7 +393,44 @@ junto_status junto_session_generate(junto_session* s, junto_stream_fn fn, void* 
 junto_status junto_session_read(junto_session* s, char* dst, size_t capacity, size_t* size) {
   return WithSession(s, nullptr, [&](Session* session) -> Status {
     if ((dst == nullptr && capacity != 0) || size == nullptr) return NullArgument("dst or size");
-    return ReadText(&session->generation().stream(), dst, capacity, size);
+    OutputPiece piece;
+    ReadText(&session->generation().output(), dst, capacity, &piece);
+    *size = piece.text.size();
+    return Status();
+  });
+}
+
+junto_status junto_session_set_output(junto_session* s, uint32_t flags, junto_error* err) {
+  return WithSession(s, err, [&](Session* session) -> Status {
+    constexpr uint32_t kKnown = JUNTO_OUTPUT_REASONING | JUNTO_OUTPUT_TOOL_CALLS | JUNTO_OUTPUT_RAW;
+    if ((flags & ~kKnown) != 0) {
+      return Status::Make(Code::kUnsupported, "output flags 0x%x: of 0x%x expected",
+                          static_cast<unsigned>(flags), static_cast<unsigned>(kKnown));
+    }
+    session->generation().wanted = flags;
+    return Status();
+  });
+}
+
+junto_status junto_session_read_chunk(junto_session* s, char* dst, size_t capacity,
+                                      junto_chunk* chunk) {
+  return WithSession(s, nullptr, [&](Session* session) -> Status {
+    if ((dst == nullptr && capacity != 0) || chunk == nullptr) {
+      return NullArgument("dst or chunk");
+    }
+    OutputStream& output = session->generation().output();
+    junto_chunk given = {};
+    JUNTO_TRY(GiveStruct(given, chunk));
+    if (output.Front().text.empty()) return Code::kDone;
+    OutputPiece piece;
+    ReadText(&output, dst, capacity, &piece);
+    if (piece.text.empty()) return Code::kShortBuffer;
+    given.session = s;
+    given.text = dst;
+    given.text_size = piece.text.size();
+    given.channel = static_cast<junto_channel>(piece.channel);
+    given.call = piece.call;
+    return GiveStruct(given, chunk);
   });
 }
 

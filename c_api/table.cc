@@ -61,6 +61,14 @@ const junto_table* junto_get_table(uint32_t abi_major) {
       junto_batch_add,
       junto_batch_remove,
       junto_batch_step,
+      junto_prompt_set_tools,
+      junto_prompt_set_template,
+      junto_prompt_begin_tool_turn,
+      junto_prompt_add_reasoning,
+      junto_prompt_add_tool_call,
+      junto_session_set_output,
+      junto_chunk_init,
+      junto_session_read_chunk,
   };
   return abi_major == JUNTO_VERSION_MAJOR ? &table : nullptr;
 }

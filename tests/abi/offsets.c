@@ -108,7 +108,7 @@ FIELD(junto_sampling, penalty_window, 44);
 FIELD(junto_sampling, max_new_tokens, 48);
 FIELD(junto_sampling, reserved, 52);
 
-SIZE(junto_chunk, 48);
+SIZE(junto_chunk, 56);
 FIELD(junto_chunk, struct_size, 0);
 FIELD(junto_chunk, flags, 4);
 FIELD(junto_chunk, session, 8);
@@ -116,6 +116,8 @@ FIELD(junto_chunk, text, 16);
 FIELD(junto_chunk, text_size, 24);
 FIELD(junto_chunk, tokens, 32);
 FIELD(junto_chunk, token_count, 40);
+FIELD(junto_chunk, channel, 48);
+FIELD(junto_chunk, call, 52);
 
 SIZE(junto_usage, 88);
 FIELD(junto_usage, struct_size, 0);
@@ -184,6 +186,16 @@ VALUE(JUNTO_STOP_LENGTH, 3);
 VALUE(JUNTO_STOP_CONTEXT, 4);
 VALUE(JUNTO_STOP_CALLBACK, 5);
 VALUE(JUNTO_STOP_CANCELLED, 6);
+VALUE(JUNTO_STOP_TOOL_CALL, 7);
+SIZE(junto_channel, 4);
+VALUE(JUNTO_CHANNEL_INVALID, -1);
+VALUE(JUNTO_CHANNEL_CONTENT, 0);
+VALUE(JUNTO_CHANNEL_REASONING, 1);
+VALUE(JUNTO_CHANNEL_TOOL_NAME, 2);
+VALUE(JUNTO_CHANNEL_TOOL_ARGUMENTS, 3);
+VALUE(JUNTO_OUTPUT_REASONING, 1);
+VALUE(JUNTO_OUTPUT_TOOL_CALLS, 2);
+VALUE(JUNTO_OUTPUT_RAW, 4);
 
 SIZE(junto_token, 4);
 VALUE(JUNTO_MODEL_METADATA_ONLY, 0x1);

@@ -47,6 +47,7 @@ TEST_CASE("init writes as much as the caller has") {
   CheckInit(junto_session_desc_init);
   CheckInit(junto_sampling_init);
   CheckInit(junto_usage_init);
+  CheckInit(junto_chunk_init);
 }
 
 struct Fixture {
@@ -396,6 +397,8 @@ TEST_CASE("NULL is refused where it is not allowed, and nothing is written") {
   CHECK_FAILS(junto_session_create(m, nullptr, nullptr, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_session_set_sampling(s, nullptr, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_session_set_sampling(nullptr, nullptr, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_session_set_output(nullptr, 0, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_session_set_output(s, 8, &err), JUNTO_E_UNSUPPORTED);
   CHECK_FAILS(junto_session_prefill(s, nullptr, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_session_prefill(nullptr, p, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_session_step(nullptr, 0, nullptr, nullptr, &err), JUNTO_E_INVALID);
@@ -420,6 +423,7 @@ TEST_CASE("NULL is refused where it is not allowed, and nothing is written") {
   CHECK(junto_session_get_usage(s, nullptr) == JUNTO_E_INVALID);
   CHECK(junto_session_get_usage(nullptr, nullptr) == JUNTO_E_INVALID);
   CHECK(junto_session_read(nullptr, nullptr, 0, &size) == JUNTO_E_INVALID);
+  CHECK(junto_session_read_chunk(s, nullptr, 0, nullptr) == JUNTO_E_INVALID);
   CHECK(bytes == 7);
   CHECK(size == 7);
   CHECK((model == nullptr && new_session == nullptr && new_prompt == nullptr));

@@ -256,7 +256,7 @@ TEST_CASE("chunks, threads and instruction sets never change a bit") {
 // Greedy tokens of one session.
 class Tokens final : public ChunkSink {
  public:
-  Status Take(std::string_view, Span<const int32_t> tokens) override {
+  Status Take(const OutputPiece&, Span<const int32_t> tokens) override {
     ids.insert(ids.end(), tokens.begin(), tokens.end());
     return Status();
   }

@@ -26,8 +26,8 @@ std::vector<T> ReadReference(Host* host, const char* reference, const char* name
 
 class Answer final : public ChunkSink {
  public:
-  Status Take(std::string_view text, Span<const int32_t> ids) override {
-    this->text.append(text);
+  Status Take(const OutputPiece& piece, Span<const int32_t> ids) override {
+    text.append(piece.text);
     tokens.insert(tokens.end(), ids.begin(), ids.end());
     return Status();
   }

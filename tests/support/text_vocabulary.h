@@ -22,6 +22,14 @@ inline const nlohmann::json& TextData(const std::string& name) {
   return file;
 }
 
+inline std::string FromHex(const std::string& hex) {
+  std::string bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
 // A tokenizer's source that tests may change before they create it.
 struct TextVocabulary {
   explicit TextVocabulary(const std::string& file = "tokenizer.json") {

@@ -4,29 +4,19 @@
 #include <string>
 #include <vector>
 
-#include "junto/text/stream.h"
+#include "tests/support/output.h"
 #include "tests/support/text_vocabulary.h"
 
 namespace junto {
 namespace {
 
-std::string FromHex(const std::string& hex) {
-  std::string bytes;
-  for (size_t i = 0; i < hex.size(); i += 2) {
-    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
-  }
-  return bytes;
-}
-
-struct Fixture {
-  explicit Fixture(size_t capacity = 4096) : buffer(capacity), stream(Span<char>(buffer)) {}
+struct Fixture : test::OutputFixture {
+  explicit Fixture(size_t piece_bytes = 256) : OutputFixture(OutputKind::kPlain, piece_bytes, 0) {}
   std::string Take() {
-    std::string text(stream.text());
+    const std::string text(stream.Front().text);
     stream.Consume(text.size());
     return text;
   }
-  std::vector<char> buffer;
-  TextStream stream;
 };
 
 TEST_CASE("reading broken UTF-8") {
@@ -59,18 +49,18 @@ TEST_CASE("every code point survives decoding and encoding") {
 TEST_CASE("broken bytes become U+FFFD however they are cut") {
   std::mt19937 random(3);
   for (const auto& pair : test::TextData("tokenizer.json")["broken"]) {
-    const std::string bytes = FromHex(pair[0]);
+    const std::string bytes = test::FromHex(pair[0]);
     for (int round = 0; round < 8; ++round) {
       Fixture fixture;
       std::string text;
       for (size_t at = 0; at < bytes.size();) {
         const size_t size = round == 0 ? 1 : 1 + random() % 5;
         REQUIRE(fixture.stream.Feed(std::string_view(bytes).substr(at, size)).ok());
-        REQUIRE(IsUtf8(fixture.stream.text()));
+        REQUIRE(IsUtf8(fixture.stream.Front().text));
         text += fixture.Take();
         at += size;
       }
-      fixture.stream.Flush();
+      fixture.stream.Finish(true);
       text += fixture.Take();
       REQUIRE(text == pair[1].get<std::string>());
     }
@@ -80,7 +70,7 @@ TEST_CASE("broken bytes become U+FFFD however they are cut") {
 TEST_CASE("an incomplete code point is held back") {
   Fixture fixture;
   CHECK(fixture.stream.Feed("a\xF0\x9F\x91").ok());
-  CHECK(fixture.stream.text() == "a");
+  CHECK(fixture.stream.Front().text == "a");
   CHECK(fixture.stream.Feed("\x8B").ok());
   CHECK(fixture.Take() == "a\xF0\x9F\x91\x8B");
 }
@@ -99,13 +89,13 @@ TEST_CASE("stop texts, simple") {
   CHECK(fixture.stream.stopped());
   CHECK(fixture.Take().empty());
   CHECK(fixture.stream.Feed("x").code() == Code::kDone);
-  fixture.stream.Flush();
+  fixture.stream.Finish(true);
   CHECK(fixture.Take().empty());
 
-  fixture.stream.Reset();
+  fixture.stream.Start(0);
   CHECK_FALSE(fixture.stream.stopped());
   CHECK(fixture.stream.Feed("E").ok());
-  fixture.stream.Flush();
+  fixture.stream.Finish(true);
   CHECK(fixture.Take() == "E");
 }
 
@@ -161,7 +151,7 @@ TEST_CASE("stop texts equal a search, however the text is cut") {
       const std::string fed = text.substr(0, WholePrefix(std::string_view(text).substr(0, at + 1)));
       if (!stopped) REQUIRE(shown.size() == fed.size() - Held(fed, stops));
     }
-    fixture.stream.Flush();
+    fixture.stream.Finish(true);
     shown += fixture.Take();
     REQUIRE(stopped == (stop != std::string::npos));
     REQUIRE(shown == text.substr(0, stop));
@@ -177,31 +167,34 @@ TEST_CASE("stop texts are checked") {
   for (int i = 0; i < 16; ++i) CHECK(fixture.stream.AddStop(std::string(128, 'x')).ok());
   CHECK(fixture.stream.AddStop("y").code() == Code::kInvalid);
   CHECK(fixture.stream.Feed(std::string(127, 'x')).ok());
-  CHECK(fixture.stream.text().empty());
+  CHECK(fixture.stream.Front().text.empty());
   CHECK(fixture.stream.Feed("x").code() == Code::kDone);
 }
 
 TEST_CASE("a full buffer refuses a piece and takes it later") {
   constexpr size_t kPiece = 20;
-  Fixture fixture(TextStream::MinBuffer(kPiece));
+  Fixture fixture(kPiece);
   REQUIRE(fixture.stream.AddStop(std::string(128, 'x')).ok());
   const std::string worst(kPiece, '\xFF');
-  REQUIRE(fixture.stream.Feed(std::string(kPiece, 'x')).ok());
   size_t refused = 0;
   std::string text;
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 400; ++i) {
     const std::string piece = i % 7 == 3 ? std::string(kPiece - 3, 'x') + "\xF0\x9F\x91" : worst;
-    if (fixture.stream.Feed(piece).code() == Code::kShortBuffer) {
+    const Status status = fixture.stream.Feed(piece);
+    if (status.code() == Code::kShortBuffer) {
+      CHECK(fixture.stream.blocked());
       ++refused;
       text += fixture.Take();
       REQUIRE(fixture.stream.Feed(piece).ok());
+    } else {
+      REQUIRE(status.ok());
     }
   }
-  fixture.stream.Flush();
+  fixture.stream.Finish(true);
   text += fixture.Take();
-  CHECK(refused > 0);
-  CHECK(std::count(text.begin(), text.end(), 'x') == 20 + 7 * 17);
-  CHECK(std::count(text.begin(), text.end(), '\xEF') == 43 * 20 + 7);
+  CHECK(refused > 2);
+  CHECK(std::count(text.begin(), text.end(), 'x') == 57 * 17);
+  CHECK(std::count(text.begin(), text.end(), '\xEF') == 343 * 20 + 57);
 }
 
 }  // namespace

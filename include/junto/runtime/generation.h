@@ -10,7 +10,7 @@
 #include "junto/runtime/sampler.h"
 #include "junto/runtime/sequence.h"
 #include "junto/runtime/snapshot.h"
-#include "junto/text/stream.h"
+#include "junto/text/output/stream.h"
 
 namespace junto {
 
@@ -23,6 +23,7 @@ enum class Stop : int32_t {
   kContext = 4,
   kCallback = 5,
   kCancelled = 6,
+  kToolCall = 7,
 };
 
 // What is added to the logit of a token before anything else is done with it.
@@ -31,19 +32,16 @@ struct TokenBias {
   float bias;
 };
 
-// Receives text and tokens as they come. OK goes on, a code > 0 stops, a failure stops and fails
+// Receives output and tokens as they come. OK goes on, a code > 0 stops, a failure stops and fails
 // the step.
 class ChunkSink {
  public:
   virtual ~ChunkSink() = default;
-  virtual Status Take(std::string_view text, Span<const int32_t> tokens) = 0;
+  virtual Status Take(const OutputPiece& piece, Span<const int32_t> tokens) = 0;
 };
 
 class Generation {
  public:
-  // Text that may wait to be read before the generation pauses.
-  static constexpr size_t kWaitingText = 4096;
-
   static constexpr uint32_t kMaxBiases = 1024;
 
   // Takes its scratch from `arena`; must be called twice, measuring and placing.
@@ -52,26 +50,28 @@ class Generation {
     const uint32_t vocab = model.spec().vocab;
     candidates_ = {arena->Take<Candidate>(vocab), vocab};
     biases_ = {arena->Take<TokenBias>(kMaxBiases), kMaxBiases};
-    const size_t bytes = kWaitingText + TextStream::MinBuffer(tokenizer_->max_piece_bytes());
-    stream_ = TextStream({arena->Take<char>(bytes), bytes});
+    markup_ = &model.output();
+    output_.LayOut(markup_, tokenizer_->max_piece_bytes(), arena);
   }
 
   SamplingSpec sampling;
   uint32_t max_new_tokens = 0;  // 0: until the context is full
+  uint32_t wanted = 0;          // of kOutput*; counts from the next Start on
 
-  TextStream& stream() { return stream_; }
+  OutputStream& output() { return output_; }
   Stop stop() const { return stop_; }
   uint32_t new_tokens() const { return new_tokens_; }
   bool running() const { return running_; }
   // Whether waiting text must be read before another token fits.
-  bool blocked() const { return stream_.text().size() > kWaitingText; }
+  bool blocked() const { return output_.blocked(); }
 
-  // The same state as `other`, of the same model.
+  // The same state as `other`, of the same model, but for what Replay does.
   void CopyFrom(const Generation& other) {
     sampling = other.sampling;
     max_new_tokens = other.max_new_tokens;
     SetBiases(other.biases());
-    stream_.CopyFrom(other.stream_);
+    wanted = other.wanted;
+    output_.CopyFrom(other.output_);
     stop_ = other.stop_;
     new_tokens_ = other.new_tokens_;
     running_ = other.running_;
@@ -90,10 +90,12 @@ class Generation {
     to->Put(static_cast<int32_t>(stop_));
     to->Put(new_tokens_);
     to->Put(static_cast<uint8_t>(running_));
-    stream_.Save(to);
+    to->Put(wanted);
+    output_.Save(to);
   }
 
-  // Reads that back in place of what is here; without `apply` only checks it.
+  // Reads that back in place of what is here, but for what Replay does; without `apply` only checks
+  // it.
   void Load(uint32_t vocab, bool apply, SnapshotReader* from) {
     SamplingSpec settings;
     ForEachSetting(settings, [from](auto* value) { from->Get(value); });
@@ -109,12 +111,15 @@ class Generation {
     const auto stop = from->Get<int32_t>();
     const auto new_tokens = from->Get<uint32_t>();
     const auto running = from->Get<uint8_t>();
-    from->Require(stop >= 0 && stop <= static_cast<int32_t>(Stop::kCancelled) && running <= 1);
-    stream_.Load(apply, from);
+    from->Require(stop >= 0 && stop <= static_cast<int32_t>(Stop::kToolCall) && running <= 1);
+    const auto next = from->Get<uint32_t>();
+    from->Require(next <= kOutputAll);
+    output_.Load(apply, from);
     if (!apply) return;
     sampling = settings;
     max_new_tokens = limit;
     bias_count_ = biases;
+    wanted = next;
     stop_ = static_cast<Stop>(stop);
     new_tokens_ = new_tokens;
     running_ = running != 0;
@@ -131,11 +136,24 @@ class Generation {
   }
 
   // Begins anew after a prompt; text that nobody read is dropped.
-  void Start() {
-    stream_.Reset();
+  void Start(Span<const int32_t> prompt) {
+    output_.Start(wanted);
+    FeedPrompt(prompt);
     stop_ = Stop::kNone;
     new_tokens_ = 0;
     running_ = true;
+  }
+
+  // Tells the output in which state its tokens leave it, of which the first `prompt` are the
+  // prompt's. What it holds already stays.
+  void Replay(Span<const int32_t> tokens, uint64_t prompt) {
+    output_.BeginReplay();
+    if (!running_) return;
+    const auto size = static_cast<size_t>(std::min<uint64_t>(prompt, tokens.size()));
+    FeedPrompt(tokens.subspan(0, size));
+    output_.Mute(true);
+    for (const int32_t token : tokens.subspan(size, tokens.size() - size)) (void)Feed(token);
+    output_.EndReplay();
   }
   void Finish(Stop stop) {
     stop_ = stop;
@@ -156,7 +174,8 @@ class Generation {
     ++new_tokens_;
     Span<const int32_t> shown(&token, 1);
     if (tokenizer_->IsEnd(token)) {
-      Finish(Stop::kEos);
+      output_.Finish(true);
+      Finish(output_.called() ? Stop::kToolCall : Stop::kEos);
       shown = {};
     } else {
       if (sequence->full()) {
@@ -164,18 +183,15 @@ class Generation {
       } else {
         sequence->Append(token);
       }
-      // Control tokens are structure, not text; who reads them finds them among the tokens.
-      if (!tokenizer_->IsControl(token)) {
-        const Status fed = stream_.Feed(tokenizer_->Piece(token));
-        if (fed.failed()) return fed;
-      }
-      if (stream_.stopped()) {
+      const Status fed = Feed(token);
+      if (fed.failed()) return fed;
+      if (output_.stopped()) {
         Finish(Stop::kText);
       } else if (running_ && max_new_tokens != 0 && new_tokens_ >= max_new_tokens) {
         Finish(Stop::kLength);
       }
+      if (!running_) output_.Finish(false);
     }
-    if (!running_) stream_.Flush();
     return Deliver(shown, sink);
   }
 
@@ -192,23 +208,46 @@ class Generation {
     f(&settings.penalty_window);
   }
 
+  void FeedPrompt(Span<const int32_t> prompt) {
+    output_.Mute(true);
+    if (output_.parses()) {
+      for (const int32_t token : markup_->LastTurn(prompt)) (void)Feed(token);
+    }
+    output_.EndPrompt();
+    output_.Mute(false);
+  }
+
+  // Control tokens that are no marks are structure, not text; who reads them finds them among the
+  // tokens.
+  Status Feed(int32_t token) {
+    const int mark = output_.parses() ? markup_->MarkOf(token) : -1;
+    if (mark >= 0) return output_.FeedMark(mark);
+    if (tokenizer_->IsControl(token)) return Status();
+    return output_.Feed(tokenizer_->Piece(token));
+  }
+
+  // The tokens go with the first piece.
   Status Deliver(Span<const int32_t> tokens, ChunkSink* sink) {
     if (sink == nullptr) return Status();
-    const std::string_view text = stream_.text();
-    if (text.empty() && tokens.empty()) return Status();
-    const Status status = sink->Take(text, tokens);
-    stream_.Consume(text.size());
-    if (status.ok()) return status;
-    Finish(Stop::kCallback);
-    stream_.Flush();
-    return status.failed() ? status : Status();
+    for (OutputPiece piece = output_.Front(); !piece.text.empty() || !tokens.empty();
+         piece = output_.Front()) {
+      const Status status = sink->Take(piece, tokens);
+      output_.Consume(piece.text.size());
+      tokens = {};
+      if (status.ok()) continue;
+      Finish(Stop::kCallback);
+      output_.Finish(false);
+      return status.failed() ? status : Status();
+    }
+    return Status();
   }
 
   const Tokenizer* tokenizer_ = nullptr;
   Span<Candidate> candidates_;
   Span<TokenBias> biases_;
   uint32_t bias_count_ = 0;
-  TextStream stream_{Span<char>()};
+  const OutputMarkup* markup_ = nullptr;
+  OutputStream output_;
   Stop stop_ = Stop::kNone;
   uint32_t new_tokens_ = 0;
   bool running_ = false;

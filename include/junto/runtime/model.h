@@ -14,6 +14,7 @@
 #include "junto/runtime/pass.h"
 #include "junto/runtime/program.h"
 #include "junto/text/chat.h"
+#include "junto/text/output/markup.h"
 #include "junto/text/tokenizer.h"
 
 namespace junto {
@@ -46,6 +47,7 @@ class Model {
     std::string_view chat_template;
     JUNTO_TRY(model->gguf_->metadata().GetStringOr("tokenizer.chat_template", "", &chat_template));
     model->markup_.Detect(*model->tokenizer_, chat_template);
+    model->output_ = OutputMarkup::Detect(*model->tokenizer_, chat_template);
 
     JUNTO_TRY(model->ReadFingerprint(options.model));
 
@@ -86,6 +88,7 @@ class Model {
   const ModelSpec& spec() const { return spec_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const ChatMarkup& markup() const { return markup_; }
+  const OutputMarkup& output() const { return output_; }
   bool loaded() const { return loaded_; }
   Program program() const { return Program(static_cast<uint32_t>(spec_.layers.size())); }
 
@@ -310,6 +313,7 @@ class Model {
   ModelSpec spec_;
   Owned<Tokenizer> tokenizer_;
   ChatMarkup markup_;
+  OutputMarkup output_;
   ModelWeights weights_;
   Block storage_;    // of the weights, or
   Mapping mapping_;  // where they are mapped

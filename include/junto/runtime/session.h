@@ -123,6 +123,7 @@ class Session {
     fork->sequence_.ShareFrom(sequence_);
     fork->generation_.CopyFrom(generation_);
     fork->usage_ = usage_;
+    fork->generation_.Replay(sequence_.tokens(), usage_.prompt_tokens);
     *out = std::move(fork);
     return Status();
   }
@@ -156,7 +157,7 @@ class Session {
     usage_ = Usage();
     usage_.prompt_tokens = size;
     usage_.cached_tokens = sequence_.Assign({parts.part, 3}, prompt.turn_token());
-    generation_.Start();
+    generation_.Start(sequence_.tokens());
     return Status();
   }
 
@@ -172,7 +173,7 @@ class Session {
     usage_.prompt_tokens = position;
     usage_.cached_tokens =
         sequence_.Rewind(static_cast<uint32_t>(position), model_->markup().turn_token());
-    generation_.Start();
+    generation_.Start(sequence_.tokens());
     if (position == 0) generation_.Idle();
     return Status();
   }
@@ -383,7 +384,9 @@ class Session {
     generation_.Load(vocab, apply, from);
     Usage read;
     read.ForEach([from](uint64_t* number) { from->Get(number); });
-    if (apply) usage_ = read;
+    if (!apply) return Status();
+    usage_ = read;
+    generation_.Replay(sequence_.tokens(), usage_.prompt_tokens);
     return Status();
   }
 
@@ -401,7 +404,7 @@ class Session {
     cancel_.store(false, std::memory_order_relaxed);
     GiveUpPass();
     generation_.Finish(Stop::kCancelled);
-    generation_.stream().Flush();
+    generation_.output().Finish(false);
   }
 
   Status RunPass(Deadline* deadline, ChunkSink* sink) {
