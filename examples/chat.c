@@ -7,13 +7,20 @@
 static char answer[1 << 16]; /* kept, as the model must hear what it said */
 static size_t answer_size;
 
+static int thinking; /* what is on the terminal last is reasoning, dimmed */
+
 static junto_status JUNTO_CALL on_chunk(void* user, const junto_chunk* chunk) {
+  const int reasoning = chunk->channel == JUNTO_CHANNEL_REASONING;
   (void)user;
+  if (chunk->text_size == 0) return JUNTO_OK;
+  if (reasoning != thinking) fputs(reasoning ? "\033[2m" : "\033[0m\n\n", stdout);
+  thinking = reasoning;
+  fwrite(chunk->text, 1, chunk->text_size, stdout);
+  fflush(stdout);
+  if (reasoning) return JUNTO_OK;
   if (chunk->text_size > sizeof answer - answer_size) return JUNTO_DONE;
   memcpy(answer + answer_size, chunk->text, chunk->text_size);
   answer_size += chunk->text_size;
-  fwrite(chunk->text, 1, chunk->text_size, stdout);
-  fflush(stdout);
   return JUNTO_OK;
 }
 
@@ -39,6 +46,7 @@ int main(int argc, char** argv) {
   status = junto_runtime_create(NULL, &runtime, &err);
   if (status >= 0) status = junto_model_load(runtime, argv[1], strlen(argv[1]), NULL, &model, &err);
   if (status >= 0) status = junto_session_create(model, NULL, &session, &err);
+  if (status >= 0) status = junto_session_set_output(session, JUNTO_OUTPUT_REASONING, &err);
   if (status >= 0) status = junto_prompt_create(model, &prompt, &err);
 
   while (status >= 0 && printf("> ") && !fflush(stdout) && fgets(line, sizeof line, stdin)) {
@@ -47,7 +55,8 @@ int main(int argc, char** argv) {
     if (status >= 0) status = junto_session_prefill(session, prompt, &err);
     if (status >= 0) status = junto_session_generate(session, on_chunk, NULL, &err);
     if (status >= 0) status = add_turn(prompt, "assistant", answer, answer_size, &err);
-    puts("");
+    puts(thinking ? "\033[0m" : "");
+    thinking = 0;
   }
 
   if (status < 0) fprintf(stderr, "chat: %s\n", err.message);

@@ -3,46 +3,45 @@
 #define JUNTO_EXAMPLES_CLI_ANSWER_H_
 
 #include <string>
+#include <vector>
 
 #include "junto.h"
 
 namespace cli {
 
-// Some models (gpt-oss) speak in channels that control tokens delimit:
-//   <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...
-// Of those only the final channel is the answer, on stdout; the others are the model's thinking,
-// dimmed on stderr where a person watches. Everything other models say is the answer.
+struct ToolCall {
+  std::string name;
+  std::string arguments;  // JSON, unless it was cut off
+};
+
+// Content goes to stdout, and so does each call of a tool, on a line of its own. Reasoning goes to
+// stderr, dimmed, where a person watches, and is left out elsewhere.
 class Answer {
  public:
-  // raw: channels are not looked for.
-  Answer(const junto_model* model, bool raw, bool show_thinking);
+  explicit Answer(bool show_reasoning) : show_reasoning_(show_reasoning) {}
 
   static junto_status JUNTO_CALL OnChunk(void* self, const junto_chunk* chunk);
 
-  // The answer so far, whole code points only.
-  std::string text() const;
-  // Leaves the cursor at the start of a line.
+  const std::string& content() const { return content_; }
+  const std::string& reasoning() const { return reasoning_; }
+  const std::vector<ToolCall>& calls() const { return calls_; }
+  // Nothing follows: leaves the cursor at the start of a line.
   void Finish();
 
  private:
-  enum class Part { kHeader, kThinking, kAnswer };
-
   junto_status Take(const junto_chunk& chunk);
-  junto_status TakeToken(junto_token token);
-  junto_status Write(const char* text, size_t size);
-  void Think(const std::string& text);
-  void StopThinking();
+  void Write(const std::string& text);
+  void Reason(const std::string& text);
+  void EndReasoning();
+  void ShowCalls();
 
-  const junto_model* model_;
-  bool show_thinking_;
-  junto_token channel_ = -1;  // -1: this model has no channels
-  junto_token message_ = -1;
-  junto_token end_ = -1;
-  junto_token start_ = -1;
-  Part part_ = Part::kHeader;
-  std::string header_;
-  std::string text_;
-  bool thinking_ = false;
+  bool show_reasoning_;
+  bool reasoning_open_ = false;
+  bool line_open_ = false;  // stdout is within a line
+  size_t calls_shown_ = 0;
+  std::string content_;
+  std::string reasoning_;
+  std::vector<ToolCall> calls_;
 };
 
 }  // namespace cli

@@ -32,8 +32,10 @@ constexpr Help kRun = {"Answer a prompt, or hold a conversation.",
   junto run model.gguf -p Hello --temp 0.8 --seed 7   a sample that can be repeated
   junto run gpt-oss-20b.gguf -p Hello --set reasoning_effort=low
 
-The answer goes to standard output as it comes; Ctrl-C stops it. Without --temp the most
-likely token is taken each time, so the same question gets the same answer.)"};
+The answer goes to standard output as it comes, and so does each call of a tool, on a line
+"call NAME ARGUMENTS"; Ctrl-C stops it. What the model thinks before is dimmed on a terminal and
+left out elsewhere. Without --temp the most likely token is taken each time, so the same
+question gets the same answer.)"};
 
 constexpr Help kLogits = {"Write the model's logits for a row of tokens.",
                           R"(Examples
@@ -213,6 +215,11 @@ void AddRun(CLI::App* app, RunOptions* options, int* status) {
   command->add_flag("--raw", options->raw, "go on from the text as it is, without chat markup");
   command->add_option("--system", options->system, "how the model should behave")
       ->option_text("TEXT");
+  command
+      ->add_option("--tools", options->tools,
+                   "functions that the model may call, as a JSON array; --chat asks for results")
+      ->check(CLI::ExistingFile)
+      ->option_text("FILE");
   AddVariables(command, options);
   command
       ->add_option("-n", options->sampling.max_new_tokens,

@@ -39,6 +39,7 @@ struct RunOptions {
   bool chat = false;
   bool raw = false;
   std::string system;
+  std::string tools;  // path of a JSON file; empty = none
   std::vector<std::pair<std::string, std::string>> variables;
 };
 

@@ -1,7 +1,9 @@
 // junto run: one answer, or a conversation.
 #include <cinttypes>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 
 #include "answer.h"
 #include "format.h"
@@ -12,7 +14,9 @@ namespace cli {
 namespace {
 
 constexpr char kChatHelp[] =
-    "/reset forgets the conversation, /quit or Ctrl-D ends it, Ctrl-C stops an answer.\n";
+    "/reset forgets the conversation, /quit or Ctrl-D ends it, Ctrl-C stops an answer.\n"
+    "A line that ends in \\ goes on in the next, and so does everything between two \"\"\".\n";
+constexpr char kBlock[] = "\"\"\"";
 
 // The one-line account that follows an answer, on stderr.
 void PrintUsage(const OpenModel& open, const junto_usage& usage, bool cancelled) {
@@ -48,7 +52,46 @@ void AddTurn(junto_prompt* prompt, const std::string& role, const std::string& t
   Check(junto_prompt_end_turn(prompt, &error), error);
 }
 
-// A prompt as far as the options decide it: template variables and the system's turn.
+// Adds what the model said, as it wants to see it again. Returns the calls that are whole.
+std::vector<ToolCall> AddAnswer(junto_prompt* prompt, const Answer& answer) {
+  junto_error error = NewError();
+  Check(junto_prompt_begin_turn(prompt, "assistant", 9, &error), error);
+  const std::string& reasoning = answer.reasoning();
+  if (!reasoning.empty()) {
+    Check(junto_prompt_add_reasoning(prompt, reasoning.data(), reasoning.size(), &error), error);
+  }
+  AddText(prompt, answer.content());
+  std::vector<ToolCall> whole;
+  for (const ToolCall& call : answer.calls()) {
+    const junto_status status =
+        junto_prompt_add_tool_call(prompt, call.name.data(), call.name.size(),
+                                   call.arguments.data(), call.arguments.size(), &error);
+    if (status == JUNTO_OK) {
+      whole.push_back(call);
+    } else {
+      std::fprintf(stderr, "junto: the call of %s is left out: %s\n", call.name.c_str(),
+                   error.message);
+    }
+  }
+  Check(junto_prompt_end_turn(prompt, &error), error);
+  return whole;
+}
+
+void AddResult(junto_prompt* prompt, const std::string& tool, const std::string& result) {
+  junto_error error = NewError();
+  Check(junto_prompt_begin_tool_turn(prompt, tool.data(), tool.size(), &error), error);
+  AddText(prompt, result);
+  Check(junto_prompt_end_turn(prompt, &error), error);
+}
+
+void SetTools(junto_prompt* prompt, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string json{std::istreambuf_iterator<char>(file), {}};
+  junto_error error = NewError();
+  Check(junto_prompt_set_tools(prompt, json.data(), json.size(), &error), error);
+}
+
+// A prompt as far as the options decide it: template variables, tools and the system's turn.
 Prompt StartPrompt(const OpenModel& open, const RunOptions& options) {
   Prompt prompt = NewPrompt(open);
   junto_error error = NewError();
@@ -57,6 +100,7 @@ Prompt StartPrompt(const OpenModel& open, const RunOptions& options) {
                                     value.size(), &error),
           error);
   }
+  if (!options.tools.empty()) SetTools(prompt.get(), options.tools);
   if (!options.system.empty()) AddTurn(prompt.get(), "system", options.system);
   return prompt;
 }
@@ -67,12 +111,12 @@ bool KnowsTurns(const OpenModel& open) {
   return junto_prompt_begin_turn(probe.get(), "user", 4, nullptr) == JUNTO_OK;
 }
 
-// Answers the prompt on stdout and returns the text.
-std::string Reply(const OpenModel& open, const RunOptions& options, junto_session* session,
-                  const junto_prompt* prompt) {
+// Answers the prompt on stdout.
+Answer Reply(const OpenModel& open, const RunOptions& options, junto_session* session,
+             const junto_prompt* prompt) {
   junto_error error = NewError();
   Check(junto_session_prefill(session, prompt, &error), error);
-  Answer answer(open.model.get(), options.raw, !options.model.quiet && ErrorIsTerminal());
+  Answer answer(!options.model.quiet && ErrorIsTerminal());
   junto_status status;
   {
     const CancelOnInterrupt on_interrupt(session);
@@ -82,7 +126,7 @@ std::string Reply(const OpenModel& open, const RunOptions& options, junto_sessio
   if (status == JUNTO_E_CALLBACK) throw Failure("standard output cannot be written to");
   Check(status, error);
   if (!options.model.quiet) PrintUsage(open, Usage(session), status == JUNTO_CANCELLED);
-  return answer.text();
+  return answer;
 }
 
 int AnswerOnce(const OpenModel& open, const RunOptions& options, junto_session* session,
@@ -97,10 +141,48 @@ int AnswerOnce(const OpenModel& open, const RunOptions& options, junto_session* 
   return 0;
 }
 
-// Reads one line of the person's; false at the end of input.
-bool ReadTurn(std::string* line) {
-  if (InputIsTerminal()) std::fputs("> ", stderr);
+bool ReadLine(const char* sign, std::string* line) {
+  if (InputIsTerminal()) std::fputs(sign, stderr);
   return static_cast<bool>(std::getline(std::cin, *line));
+}
+
+bool EndsWith(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// Reads what a person says next, see kChatHelp; false at the end of input.
+bool ReadTurn(const char* sign, std::string* turn) {
+  if (!ReadLine(sign, turn)) return false;
+  std::string line;
+  if (turn->compare(0, 3, kBlock) == 0) {
+    turn->erase(0, 3);
+    while (!EndsWith(*turn, kBlock) && ReadLine(". ", &line)) {
+      *turn += (turn->empty() ? "" : "\n") + line;
+    }
+    if (EndsWith(*turn, kBlock)) turn->erase(turn->size() - 3);
+    if (EndsWith(*turn, "\n")) turn->pop_back();
+    return true;
+  }
+  while (EndsWith(*turn, "\\")) {
+    turn->back() = '\n';
+    if (!ReadLine(". ", &line)) break;
+    *turn += line;
+  }
+  return true;
+}
+
+// Answers until the model calls no tool. A person gives the results; without one it ends.
+void Converse(const OpenModel& open, const RunOptions& options, junto_session* session,
+              junto_prompt* prompt) {
+  for (;;) {
+    const std::vector<ToolCall> calls = AddAnswer(prompt, Reply(open, options, session, prompt));
+    if (calls.empty()) return;
+    for (const ToolCall& call : calls) {
+      std::string result;
+      if (!ReadTurn(("result of " + call.name + "> ").c_str(), &result)) return;
+      AddResult(prompt, call.name, result);
+    }
+  }
 }
 
 int Chat(const OpenModel& open, const RunOptions& options, junto_session* session) {
@@ -108,7 +190,7 @@ int Chat(const OpenModel& open, const RunOptions& options, junto_session* sessio
   const auto answer = [&](const std::string& turn) {
     AddTurn(prompt.get(), "user", turn);
     try {
-      AddTurn(prompt.get(), "assistant", Reply(open, options, session, prompt.get()));
+      Converse(open, options, session, prompt.get());
     } catch (const Failure& failure) {
       if (!InputIsTerminal()) throw;
       Explain(failure);  // a full context, say: /reset gets a person out of that
@@ -116,7 +198,7 @@ int Chat(const OpenModel& open, const RunOptions& options, junto_session* sessio
   };
   if (options.has_prompt) answer(options.prompt);
   if (InputIsTerminal() && !options.model.quiet) std::fputs(kChatHelp, stderr);
-  for (std::string line; ReadTurn(&line);) {
+  for (std::string line; ReadTurn("> ", &line);) {
     if (line == "/quit") return 0;
     if (line == "/reset") {
       prompt = StartPrompt(open, options);
@@ -146,6 +228,9 @@ int Run(const RunOptions& options) {
   const Session session = NewSession(open, SessionDesc(options.session));
   junto_error error = NewError();
   Check(junto_session_set_sampling(session.get(), &options.sampling, &error), error);
+  const uint32_t output =
+      options.raw ? JUNTO_OUTPUT_RAW : JUNTO_OUTPUT_REASONING | JUNTO_OUTPUT_TOOL_CALLS;
+  Check(junto_session_set_output(session.get(), output, &error), error);
   return chat ? Chat(open, options, session.get()) : AnswerOnce(open, options, session.get(), text);
 }
 
