@@ -18,7 +18,7 @@ call 1 run model.gguf
 said err "the prompt is empty"
 
 call 0 --version
-said out "junto 0."
+said out "junto 1."
 
 # A command line that is not understood: status 2, one fact, and where to read on.
 call 2
@@ -40,6 +40,8 @@ call 2 run model.gguf --kv q8
 said err "f16, bf16 or f32 expected, 'q8' found"
 call 2 run model.gguf --set effort
 said err "NAME=VALUE expected, 'effort' found"
+call 2 run model.gguf --tools absent.json
+said err "absent.json"
 call 2 run model.gguf --memory-limit much
 said err "much"
 call 2 logits model.gguf --out logits.f32
