@@ -10,6 +10,7 @@
 #include <cstring>
 #include <new>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "junto/base/memory.h"
@@ -146,7 +147,8 @@ class ConfigReader {
     JUNTO_TRY(reader->ReadNumber(&text));
     Number number;
     const char* const end = text.data() + text.size();
-    const bool whole = std::from_chars(text.data(), end, number.integer).ptr == end;
+    const std::from_chars_result read = std::from_chars(text.data(), end, number.integer);
+    const bool whole = read.ptr == end && read.ec == std::errc();
     Join(whole ? Kind::kIntegers : Kind::kNumbers);
     number.real = NumberOf(text);
     elements_.push_back(number);
