@@ -48,9 +48,9 @@ class SafetensorsWriter {
   std::vector<uint8_t> Bytes() const { return Bytes(Header()); }
   std::vector<uint8_t> Bytes(const std::string& header) const {
     const uint64_t size = header.size();
-    std::vector<uint8_t> bytes(sizeof(size));
+    std::vector<uint8_t> bytes(sizeof(size) + header.size());
     std::memcpy(bytes.data(), &size, sizeof(size));
-    bytes.insert(bytes.end(), header.begin(), header.end());
+    std::memcpy(bytes.data() + sizeof(size), header.data(), header.size());
     for (const Tensor& tensor : tensors) {
       bytes.insert(bytes.end(), tensor.bytes.begin(), tensor.bytes.end());
     }

@@ -173,6 +173,61 @@ TEST_CASE("a directory is named by its configuration or by itself, and may have 
   CHECK(nothing.allocator.clean());
 }
 
+TEST_CASE("the text of a larger model is found, and what is not text is left out") {
+  const TinyDirectory tiny;
+  Host plain(tiny.Files());
+  REQUIRE(plain.ReadAll().ok());
+  for (const std::string prefix : {"model.language_model.", "language_model.model."}) {
+    TinyDirectory larger;
+    for (SafetensorsWriter::Tensor& tensor : larger.weights.tensors) {
+      if (tensor.name.substr(0, 6) == "model.") tensor.name = prefix + tensor.name.substr(6);
+    }
+    larger.Add("model.visual.patch_embed.proj.weight", {2, 3, 2, 4, 4});
+    larger.Add("model.language_model.rotary_emb.inv_freq", {2});
+    Files files = larger.Files();
+    files["config.json"] = test::BytesOf(R"({"model_type": "larger", "hidden_size": 99,
+        "tie_word_embeddings": false, "text_config": )" +
+                                         tiny.Config() + "}");
+    Host host(files);
+    INFO(prefix);
+    const Status status = host.ReadAll();
+    INFO(status.message());
+    REQUIRE(status.ok());
+    REQUIRE(host.file.gguf->tensors().size() == plain.file.gguf->tensors().size());
+    for (const TensorInfo& tensor : plain.file.gguf->tensors()) {
+      CHECK(host.Bytes(std::string(tensor.name).c_str()) ==
+            plain.Bytes(std::string(tensor.name).c_str()));
+    }
+  }
+}
+
+TEST_CASE("a head that is tied is the embedding, whether the file has it or not") {
+  TinyDirectory tiny;
+  tiny.config["tie_word_embeddings"] = "true";
+  Host both(tiny.Files());
+  REQUIRE(both.ReadAll().ok());
+  CHECK(both.file.gguf->FindTensor("output.weight") == nullptr);
+  tiny.weights.tensors.pop_back();
+  Host one(tiny.Files());
+  CHECK(one.ReadAll().ok());
+  tiny.config.erase("tie_word_embeddings");
+  Host silent(tiny.Files());
+  CHECK(silent.ReadAll().ok());
+}
+
+TEST_CASE("biases of queries are put in the order of their rows") {
+  TinyDirectory tiny;
+  tiny.Add("model.layers.0.self_attn.q_proj.bias", {16});
+  Host host(tiny.Files());
+  REQUIRE(host.ReadAll().ok());
+  const auto& source = tiny.weights.tensors.back().bytes;
+  const auto bias = host.Bytes("blk.0.attn_q.bias");
+  for (size_t row = 0; row < 16; ++row) {
+    const size_t from = row / 4 * 4 + row % 2 * 2 + row % 4 / 2;
+    CHECK(std::memcmp(&bias[row * 4], &source[from * 4], 4) == 0);
+  }
+}
+
 TEST_CASE("any part of a tensor can be read") {
   // The blocks and scales of two experts, of which gate and up take turns, and other dtypes.
   std::vector<uint8_t> blocks(2 * 6 * 3 * 16);
