@@ -172,8 +172,7 @@ class Directory {
   static Status AddName(const String& file, Vector<String>* names) {
     if (file.empty() || file.size() > 255 || DirectorySize(file) != 0 || file == "..") {
       return Status::Make(Code::kFormat,
-                          "a file's name of %zu bytes, 1 to 255 without a directory "
-                          "expected",
+                          "file name: %zu bytes found, 1 to 255 without a directory expected",
                           file.size());
     }
     if (std::find(names->rbegin(), names->rend(), file) != names->rend()) return Status();

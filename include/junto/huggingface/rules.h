@@ -2,6 +2,7 @@
 #ifndef JUNTO_HUGGINGFACE_RULES_H_
 #define JUNTO_HUGGINGFACE_RULES_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -13,29 +14,10 @@
 #include "junto/base/status.h"
 #include "junto/huggingface/made_tensor.h"
 #include "junto/huggingface/shards.h"
+#include "junto/huggingface/views.h"
 
 namespace junto {
 namespace hf {
-
-// How the rows of a source, whose last dimension are columns, become those of a tensor. A vector's
-// elements count as rows.
-enum class View : uint8_t {
-  kPlain,
-  kExperts,       // one source for each expert, with its number in the place of '#'
-  kEvenRows,      // of each expert
-  kOddRows,       // the same
-  kTranspose,     // rows and columns of each expert
-  kEvenColumns,   // of each expert, which become its rows
-  kOddColumns,    // the same
-  kQueryPairs,    // of each head the elements that turn together become neighbours
-  kKeyPairs,      // the same for the heads of keys
-  kValueHeads,    // neighbours among value heads become every so many: [key head][share] to
-  kValueUnits,    // [share][key head]; the same for vectors, and for columns
-  kValueColumns,  //
-  kChannels,      // queries, keys, then values as in kValueHeads; a middle dimension of 1 vanishes
-  kChannelsOfKeyHeads,  // the source has of each key head a query, a key, values and their gates
-  kGatesOfKeyHeads,     // the same
-};
 
 enum class Change : uint8_t { kNone, kAddOne, kSlope };  // see Making
 
@@ -46,19 +28,6 @@ struct Rule {
   const char* theirs;
   View view = View::kPlain;
   Change change = Change::kNone;
-};
-
-// What the views must know of a model.
-struct Shapes {
-  uint32_t layers = 0;
-  uint32_t experts = 0;
-  uint32_t heads = 0;
-  uint32_t kv_heads = 0;
-  uint32_t key_heads = 0;  // of delta-nets
-  uint32_t value_heads = 0;
-  uint32_t key_dim = 0;
-  uint32_t value_dim = 0;
-  bool tiled = false;  // value heads are
 };
 
 // Adds what rules make to a list.
@@ -107,14 +76,6 @@ class RuleBook {
  private:
   static constexpr size_t kMaxName = 192;
 
-  // A source as rows of units.
-  struct Matrix {
-    uint64_t groups = 1;  // the slowest of three dimensions
-    uint64_t rows = 1;    // of each group
-    uint64_t columns = 1;
-    uint32_t rank = 0;
-  };
-
   static unsigned long long Wide(uint64_t x) { return x; }
 
   // `theirs` with the expert's number, behind the prefix.
@@ -147,9 +108,7 @@ class RuleBook {
                         source->name.substr(source->name.size() - kBlocks.size()) == kBlocks;
     const bool fp8 = dtype == Dtype::kF8E4M3;
     if (rule.change != Change::kNone || !(fp8 || (dtype == Dtype::kU8 && blocks))) {
-      return Shards::Error(Code::kUnsupported, *source,
-                           "dtype %.*s of %u bits, which has no use "
-                           "here",
+      return Shards::Error(Code::kUnsupported, *source, "dtype %.*s of %u bits has no use here",
                            static_cast<int>(source->dtype->name.size()), source->dtype->name.data(),
                            source->dtype->bits);
     }
@@ -194,7 +153,7 @@ class RuleBook {
   }
 
   static Status ReadShape(const Rule& rule, const SourceTensor& source, Making making,
-                          Matrix* matrix) {
+                          SourceMatrix* matrix) {
     uint64_t dims[SourceTensor::kMaxRank] = {};
     uint32_t rank = source.rank;
     for (uint32_t i = 0; i < rank; ++i) dims[i] = source.dims[i];
@@ -220,7 +179,7 @@ class RuleBook {
     Making making = Making::kCopy4;
     const SourceTensor* scales = nullptr;
     JUNTO_TRY(ChooseMaking(rule, source, &making, &scales));
-    Matrix matrix;
+    SourceMatrix matrix;
     JUNTO_TRY(ReadShape(rule, *source, making, &matrix));
     source->used = true;
     MadeTensor one;
@@ -228,7 +187,7 @@ class RuleBook {
     one.pieces = pieces_.size();
     one.making = making;
     one.type = TypeOf(making, *source);
-    Arrange(rule.view, matrix, *source, scales, &one);
+    Take(Arranger(matrix, shapes_).Arrange(rule.view), matrix, source, scales, &one);
     JUNTO_TRY(CheckInside(*source, one));
     if (rule.view != View::kExperts) {
       *made = one;
@@ -246,9 +205,7 @@ class RuleBook {
     }
     if (one.type != made->type || one.making != made->making || one.dims[0] != made->dims[0] ||
         one.dims[1] != made->dims[1]) {
-      return Shards::Error(Code::kFormat, *source,
-                           "expert %u is not of the shape and type of the "
-                           "first",
+      return Shards::Error(Code::kFormat, *source, "expert %u has a shape or type of its own",
                            index);
     }
     pieces_.back().first_row = uint64_t{index} * made->dims[1];
@@ -261,139 +218,21 @@ class RuleBook {
     return source.dtype->dtype == Dtype::kF16 ? BlockType::kF16 : BlockType::kBF16;
   }
 
-  // Dimensions, columns and pieces of one source under a view. What does not fit to the shapes is
-  // arranged all the same, and refused by CheckInside or when the tensor is bound.
-  void Arrange(View view, const Matrix& from, const SourceTensor& source,
-               const SourceTensor* scales, MadeTensor* made) {
-    const uint64_t columns = from.columns;
-    const uint64_t all = from.groups * from.rows;
-    uint64_t dims[3] = {columns, from.rows, from.groups};
-    made->rank = std::max(from.rank, 1u);
-    made->columns = InOrder(columns, 1);
-    const auto add = [&](uint64_t begin, const Places& rows) {
-      const uint64_t before = made->piece_count == 0 ? 0 : RowsEnd();
-      pieces_.push_back({&source, scales, before, begin, rows});
-      ++made->piece_count;
-    };
-    const bool vector = from.rank < 2;
-    const auto by = [&](const Places& rows) {  // rows of one order, or the elements of a vector
-      if (vector) {
-        made->columns = rows;
-        add(0, InOrder(1, columns));
-      } else {
-        add(0, Apart(rows, columns));
-      }
-    };
-    const uint64_t counted = vector ? columns : all;
-    switch (view) {
-      case View::kPlain:
-      case View::kExperts:
-        add(0, InOrder(all, columns));
-        break;
-      case View::kEvenRows:
-      case View::kOddRows:
-        dims[1] = from.rows / 2;
-        add(view == View::kOddRows ? columns : 0,
-            {{1, from.groups, dims[1]}, {0, from.rows * columns, 2 * columns}});
-        break;
-      case View::kTranspose:
-        ArrangeColumns(from, 1, 0, dims, add, made);
-        break;
-      case View::kEvenColumns:
-      case View::kOddColumns:
-        ArrangeColumns(from, 2, view == View::kOddColumns ? 1 : 0, dims, add, made);
-        break;
-      case View::kQueryPairs:
-        by(Pairs(counted, shapes_.heads));
-        break;
-      case View::kKeyPairs:
-        by(Pairs(counted, shapes_.kv_heads));
-        break;
-      case View::kValueHeads:
-        by(ValueHeads(shapes_.value_dim));
-        break;
-      case View::kValueUnits:
-        by(ValueHeads(1));
-        break;
-      case View::kValueColumns:
-        made->columns = ValueHeads(shapes_.value_dim);
-        add(0, InOrder(all, columns));
-        break;
-      case View::kChannels: {
-        const uint64_t keys = uint64_t{2} * shapes_.key_heads * shapes_.key_dim;
-        add(0, InOrder(keys, columns));
-        add(keys * columns, Apart(ValueHeads(shapes_.value_dim), columns));
-        break;
-      }
-      case View::kChannelsOfKeyHeads:
-      case View::kGatesOfKeyHeads:
-        dims[1] = ArrangeKeyHeads(view, columns, add);
-        break;
+  // Takes the arrangement of a source, its only one or that of an expert.
+  void Take(const Arrangement& arrangement, const SourceMatrix& matrix, const SourceTensor* source,
+            const SourceTensor* scales, MadeTensor* made) {
+    made->rank = std::max(matrix.rank, 1u);
+    made->units = arrangement.dims[0];
+    for (int i = 0; i < 3; ++i) made->dims[i] = arrangement.dims[i];
+    if (made->making == Making::kMxfp4) made->dims[0] *= 32;
+    made->columns = arrangement.columns;
+    uint64_t row = 0;
+    for (uint32_t i = 0; i < arrangement.part_count; ++i) {
+      const Arrangement::Part& part = arrangement.parts[i];
+      pieces_.push_back({source, scales, row, part.begin, part.rows});
+      row += part.rows.sizes[0] * part.rows.sizes[1] * part.rows.sizes[2];
     }
-    made->units = dims[0];
-    made->dims[0] = made->making == Making::kMxfp4 ? dims[0] * 32 : dims[0];
-    for (int i = 1; i < 3; ++i) made->dims[i] = dims[i];
-  }
-
-  // Every `step`th column becomes a row; of a matrix rows are experts, which have a vector each.
-  template <class Add>
-  static void ArrangeColumns(const Matrix& from, uint64_t step, uint64_t first, uint64_t* dims,
-                             const Add& add, MadeTensor* made) {
-    const uint64_t rows = from.columns / step;
-    if (from.rank < 3) {
-      dims[0] = rows;
-      made->columns = InOrder(rows, step);
-      add(first, InOrder(from.rows, from.columns));
-      return;
-    }
-    dims[0] = from.rows;
-    dims[1] = rows;
-    made->columns = InOrder(from.rows, from.columns);
-    add(first, {{1, from.groups, rows}, {0, from.rows * from.columns, step}});
-  }
-
-  // The same with every step so many times as long.
-  static Places Apart(Places places, uint64_t times) {
-    for (uint64_t& step : places.steps) step *= times;
-    return places;
-  }
-
-  // Of a head's two halves, one element of each in turn.
-  static Places Pairs(uint64_t rows, uint32_t heads) {
-    const uint64_t dim = rows / std::max(heads, 1u);
-    return {{heads, dim / 2, 2}, {dim, 1, dim / 2}};
-  }
-
-  Places ValueHeads(uint64_t width) const {
-    const uint64_t key_heads = std::max(shapes_.key_heads, 1u);
-    const uint64_t share = shapes_.value_heads / key_heads;
-    if (!shapes_.tiled) return InOrder(shapes_.value_heads * width, 1);
-    return {{share, key_heads, width}, {width, share * width, 1}};
-  }
-
-  // All queries, all keys, all values; or the gates of all values. Returns their rows.
-  template <class Add>
-  uint64_t ArrangeKeyHeads(View view, uint64_t columns, const Add& add) const {
-    const uint64_t heads = std::max(shapes_.key_heads, 1u);
-    const uint64_t keys = shapes_.key_dim;
-    const uint64_t values = shapes_.value_heads / heads * shapes_.value_dim;
-    const uint64_t step = 2 * (keys + values) * columns;
-    const auto part = [&](uint64_t begin, uint64_t rows) {
-      add(begin * columns, {{1, heads, rows}, {0, step, columns}});
-    };
-    if (view == View::kGatesOfKeyHeads) {
-      part(2 * keys + values, values);
-      return heads * values;
-    }
-    part(0, keys);
-    part(keys, keys);
-    part(2 * keys, values);
-    return heads * (2 * keys + values);
-  }
-
-  uint64_t RowsEnd() const {
-    const Piece& last = pieces_.back();
-    return last.first_row + last.rows.sizes[0] * last.rows.sizes[1] * last.rows.sizes[2];
+    made->piece_count = arrangement.part_count;
   }
 
   // That every unit is one of the source's, and that the rows of the pieces are those of the

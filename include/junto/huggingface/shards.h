@@ -195,9 +195,7 @@ class Shards {
       });
     }));
     if (fields != 3 || bounds != 2) {
-      return Error(Code::kFormat, *tensor,
-                   "%u of dtype, shape and data_offsets found, with %u "
-                   "offsets",
+      return Error(Code::kFormat, *tensor, "%u of dtype, shape and data_offsets found, %u offsets",
                    fields, bounds);
     }
     tensor->dtype = FindDtype(dtype);
