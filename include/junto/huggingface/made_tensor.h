@@ -296,6 +296,10 @@ class Maker {
   // The run has step 1, and may cross rows of the source.
   Status ReadFp8(const Run& run, uint8_t* dst) const {
     uint8_t codes[kBuffer];
+    float values[256];  // of each code
+    for (int code = 0; code < 256; ++code) {
+      values[code] = FloatFromE4M3(static_cast<uint8_t>(code));
+    }
     float scales[kBuffer / kScaleBlock + 2];
     const SourceTensor& source = *run.piece->source;
     const uint64_t columns = source.dims[1];
@@ -311,7 +315,7 @@ class Maker {
                               (row / kScaleBlock * blocks + block) * sizeof(float), scales,
                               (last - block + 1) * sizeof(float)));
       for (uint64_t k = 0; k < now; ++k, dst += sizeof(float)) {
-        const float made = FloatFromE4M3(codes[k]) * scales[(column + k) / kScaleBlock - block];
+        const float made = values[codes[k]] * scales[(column + k) / kScaleBlock - block];
         std::memcpy(dst, &made, sizeof(made));
       }
       i += now;
