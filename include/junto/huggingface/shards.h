@@ -13,6 +13,7 @@
 #include "junto/base/checked.h"
 #include "junto/base/file.h"
 #include "junto/base/memory.h"
+#include "junto/base/span.h"
 #include "junto/base/status.h"
 #include "junto/base/utf8.h"
 #include "junto/text/json_reader.h"
