@@ -231,7 +231,7 @@ typedef struct junto_model_desc {
   uint32_t flags;                       /* JUNTO_MODEL_* */
   junto_progress_fn JUNTO_OPT progress; /* bytes of weights, on the calling thread */
   void* progress_user;
-  const char* JUNTO_OPT source; /* packed files: the GGUF this must be of, else E_MISMATCH */
+  const char* JUNTO_OPT source; /* packed files: the model this must be of, else E_MISMATCH */
   size_t source_size;
 } junto_model_desc;
 
@@ -255,7 +255,12 @@ typedef struct junto_model_info {
 
 JUNTO_API void JUNTO_CALL junto_model_desc_init(junto_model_desc* d, size_t size);
 JUNTO_API void JUNTO_CALL junto_model_info_init(junto_model_info* i, size_t size);
-/* [any] name: a GGUF file, of a split model the first one, or a packed file. */
+/* [any] name: a GGUF file, of a split model the first one; a packed file; or a directory of Hugging
+ * Face, config.json beside files safetensors, by the name of its config.json or by its own, which is
+ * then no file that opens. Other files of a model have the same name up to its last part: behind the
+ * last '/' or '\\', or, of a split GGUF, the number. open_file refuses those that are not there;
+ * of a directory tokenizer.json, tokenizer_config.json, generation_config.json,
+ * chat_template.jinja and model.safetensors.index.json need not be. */
 JUNTO_API junto_status JUNTO_CALL junto_model_load(junto_runtime* r, const char* name,
                                                    size_t name_size,
                                                    const junto_model_desc* JUNTO_OPT desc,
@@ -265,7 +270,7 @@ JUNTO_API junto_status JUNTO_CALL junto_model_load_memory(
     junto_runtime* r, const void* data, uint64_t size, const junto_model_desc* JUNTO_OPT desc,
     junto_model** out,
     junto_error* JUNTO_OPT err); /* [any] data is borrowed until the call returns */
-/* [any] Writes the GGUF `name` as the packed file `packed`, which replaces a packed file of that name
+/* [any] Writes the model `name` as the packed file `packed`, which replaces a packed file of that name
  * when all of it is written; E_INVALID if the name is another file's. A failure leaves nothing behind. Memory is taken for a piece at a time.
  * Loading a packed file maps it and uses its weights in place; it depends on this build's layout of
  * weights and is refused by others. Of desc count progress and the flags NO_MAP and KEEP_CACHE. */

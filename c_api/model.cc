@@ -5,6 +5,7 @@
 
 #include "c_api/handles.h"
 #include "c_api/onednn.h"
+#include "junto/huggingface/directory.h"
 
 namespace junto {
 namespace {
@@ -46,10 +47,14 @@ Status CheckSource(junto_runtime* runtime, std::string_view name, const Packed* 
                         "a source of %zu bytes is given for a file that is not packed",
                         name.size());
   }
-  Owned<Gguf> source;
+  ModelFile source;
   uint64_t fingerprint = 0;
-  JUNTO_TRY(Gguf::Open(runtime->files.get(), name, memory, &source));
-  JUNTO_TRY(packed::Fingerprint(*source, memory, &fingerprint));
+  JUNTO_TRY(OpenModel(runtime->files.get(), name, memory, &source));
+  if (source.packed != nullptr) {
+    return Status::Make(Code::kInvalid, "the source is a packed file itself, of source %016llx",
+                        static_cast<unsigned long long>(source.packed->source()));
+  }
+  JUNTO_TRY(packed::Fingerprint(*source.gguf, memory, &fingerprint));
   if (fingerprint == packed->source()) return Status();
   return Status::Make(Code::kMismatch,
                       "packed file is stale: of source %016llx, and the source is %016llx now",
@@ -111,7 +116,7 @@ Status LoadNamed(junto_runtime* runtime, std::string_view name, const junto_mode
   LoadOptions options;
   options.metadata_only = metadata_only;
   const auto open = [&](Memory* memory, ModelFile* file) {
-    return OpenModelFile(runtime->files.get(), name, memory, file);
+    return OpenModel(runtime->files.get(), name, memory, file);
   };
   return LoadModel(runtime, desc, options, open, out);
 }

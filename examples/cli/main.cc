@@ -20,8 +20,8 @@ constexpr Help kAbout = {"Run mixture-of-experts language models on the CPU.",
   junto run model.gguf                              a conversation
   junto inspect model.gguf                          what it is and what memory it takes
 
-MODEL is a GGUF file, of a split model its first file, or what `junto pack` has made of it.
-`junto COMMAND --help` says more.)"};
+MODEL is a GGUF file, of a split model its first file, a directory of Hugging Face with safetensors,
+or what `junto pack` has made of one of these. `junto COMMAND --help` says more.)"};
 
 constexpr Help kRun = {"Answer a prompt, or hold a conversation.",
                        R"(Examples

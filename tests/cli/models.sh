@@ -47,6 +47,23 @@ for model in llama mixtral gpt_oss gpt_oss_mxfp4 qwen35; do
   done
 done
 
+# A directory of Hugging Face is the model of its GGUF file.
+for model in llama mixtral gpt_oss; do
+  call 0 logits "$data/$model.gguf" --tokens $tokens --out "$scratch/whole" -q
+  for name in "$data/$model" "$data/$model/config.json"; do
+    call 0 inspect "$name"
+    said out "layers of width"
+    call 0 logits "$name" --tokens $tokens --out "$scratch/directory" -t 2
+    same "$scratch/whole" "$scratch/directory"
+  done
+  call 0 pack "$data/$model" "$scratch/directory.junto"
+  call 0 logits "$scratch/directory.junto" --source "$data/$model" --tokens $tokens \
+    --out "$scratch/packed"
+  same "$scratch/whole" "$scratch/packed"
+done
+call 1 inspect "$data"
+said err "not a regular file"
+
 call 0 bench "$data/llama.gguf" -p 16 -n 4 -t 1 -r 1
 said out "of the ceiling of"
 

@@ -34,6 +34,10 @@ GEMMA4 = {
     **GEMMA4_DENSE, "attention.layer_norm_rms_epsilon": 1e-3, "expert_count": 8,
     "expert_used_count": 3, "expert_feed_forward_length": 40,
 }
+GEMMA4_BF16 = {
+    **GEMMA4, "block_count": 3, "attention.head_count_kv": [2, 2, 1], "expert_count": 4,
+    "attention.sliding_window_pattern": pattern("ssf"), "expert_used_count": 2,
+}
 GEMMA4_SHARED = {
     **GEMMA4_DENSE, "attention.layer_norm_rms_epsilon": 1e-3, "block_count": 7,
     "attention.head_count_kv": 2, "feed_forward_length": [40, 40, 40, 40, 80, 80, 80],

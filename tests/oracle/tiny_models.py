@@ -160,6 +160,8 @@ def stored_type(name, shape, scheme, index):
     if (scheme == "f32" or len(shape) == 1 or name.endswith(".bias")
             or "ffn_gate_inp" in name or "ssm_conv1d" in name):
         return Type.F32
+    if scheme == "bf16":
+        return Type.BF16
     if callable(scheme):
         return scheme(name, shape)
     if scheme == "mxfp4":
@@ -230,6 +232,8 @@ def make(path, arch, meta, seed, vocabulary, tied=False, scheme="f32", gap=0.1, 
             sigma = deviation(name, shape, "expert_count" in meta, tied)
             tensor = random_tensor(rng, name, shape, sigma)
         type = stored_type(name, shape, scheme, index)
+        if scheme == "bf16":  # vectors, too
+            tensor = dequantize(quantize(tensor.astype(np.float32), Type.BF16), Type.BF16)
         if type == Type.F32:
             values[name] = tensor.astype(np.float32)
             out.array(name, values[name])
@@ -274,6 +278,8 @@ MODELS = {
     "gemma4_dense": dict(arch="gemma4", meta=gemma.GEMMA4_DENSE, seed=20, vocabulary=158,
                          images=True),
     "gemma4_shared": dict(arch="gemma4", meta=gemma.GEMMA4_SHARED, seed=21, vocabulary=159),
+    "gemma4_bf16": dict(arch="gemma4", meta=gemma.GEMMA4_BF16, seed=25, vocabulary=157,
+                        scheme="bf16", gap=0.2),
     "gemma4_q4_0": dict(arch="gemma4", meta=gemma.GEMMA4_MIXED, seed=22, vocabulary=160,
                         scheme=gemma.quantised_type("q4_0"), gap=0.2),
     "gemma4_q4_k": dict(arch="gemma4", meta=gemma.GEMMA4_MIXED, seed=23, vocabulary=160,

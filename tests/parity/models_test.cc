@@ -29,6 +29,7 @@ constexpr Golden kGoldens[] = {
     {"gemma3", true, false, true},
     {"gemma4_dense", true, false, true},
     {"gemma4", true, false},
+    {"gemma4_bf16", true, false},
     {"gemma4_shared", true, false},
     {"qwen35", true, false},
     {"qwen35moe", true, false},

@@ -13,6 +13,7 @@
 #include "c_api/os/files.h"
 #include "c_api/os/memory.h"
 #include "c_api/pool.h"
+#include "junto/huggingface/directory.h"
 #include "junto/runtime/batch.h"
 #include "junto/runtime/session.h"
 
@@ -44,8 +45,10 @@ struct Host {
     return gguf;
   }
   Owned<Model> Load(const std::string& path, const LoadOptions& options = {}) {
+    ModelFile file;
     Owned<Model> model;
-    RequireOk(Model::Load(Open(path), services, options, &model));
+    RequireOk(OpenModel(&files, path, &memory, &file));
+    RequireOk(Model::Load(std::move(file), services, options, &model));
     return model;
   }
 

@@ -64,7 +64,8 @@ class Gguf {
   void Hint(const TensorInfo& tensor, uint64_t offset, uint64_t size, FileHint hint) const;
   void HintAll(FileHint hint) const;  // about every byte of every file
 
-  // Whether the file carries a tokenizer.
+  // Whether the file carries a tokenizer: keys tokenizer.ggml.*, or the tokenizer.json of others.
+  static constexpr const char* kTokenizerJson = "tokenizer.huggingface.json";
   bool has_vocabulary() const;
 
   // The files, in order. The first `header_bytes` hold the metadata and the tensor table.
@@ -352,7 +353,7 @@ inline void Gguf::HintAll(FileHint hint) const {
 inline bool Gguf::has_vocabulary() const {
   std::string_view model;
   const Status status = metadata_.GetString("tokenizer.ggml.model", &model);
-  return status.ok() && model != "no_vocab";
+  return status.ok() ? model != "no_vocab" : metadata_.Find(kTokenizerJson) != nullptr;
 }
 
 }  // namespace junto

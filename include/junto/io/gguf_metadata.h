@@ -50,7 +50,7 @@ class Region {
   bool measuring_ = true;
 };
 
-// Reads `count` pairs. The big arrays of a tokenizer are counted apart from all else.
+// Reads `count` pairs. The arrays and texts of a tokenizer are counted apart from all else.
 class PairReader {
  public:
   PairReader(ByteCursor* in, uint64_t count, Memory* memory)
@@ -115,7 +115,7 @@ class PairReader {
                         static_cast<unsigned long long>(value->count), info.name,
                         static_cast<unsigned long long>(in_->left()));
     }
-    const bool large = value->is_array && value->key.substr(0, 10) == "tokenizer.";
+    const bool large = (value->is_array || text) && value->key.substr(0, 10) == "tokenizer.";
     Region* region = large ? &tokenizer_ : &objects_;
     return text ? ReadStrings(region, value) : ReadNumbers(region, info.bytes, value);
   }

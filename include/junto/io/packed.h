@@ -270,18 +270,16 @@ struct ModelFile {
   Owned<Gguf> gguf;
 };
 
-// Opens `name`, whichever kind it is.
-inline Status OpenModelFile(FileSystem* files, std::string_view name, Memory* memory,
-                            ModelFile* out) {
-  Owned<File> file;
+// Takes the open file `name`, whichever kind it is.
+inline Status OpenModelFile(Owned<File> file, FileSystem* files, std::string_view name,
+                            Memory* memory, ModelFile* out) {
   bool is_packed = false;
-  JUNTO_TRY(files->Open(name, memory, &file));
   JUNTO_TRY(Packed::Recognise(file.get(), &is_packed));
   if (!is_packed) return Gguf::OpenFirst(std::move(file), files, name, memory, &out->gguf);
   return Packed::Open(std::move(file), memory, &out->packed, &out->gguf);
 }
 
-// The same for one open file.
+// The same for a file without others beside it.
 inline Status OpenModelFile(Owned<File> file, Memory* memory, ModelFile* out) {
   bool is_packed = false;
   JUNTO_TRY(Packed::Recognise(file.get(), &is_packed));

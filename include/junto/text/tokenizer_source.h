@@ -38,20 +38,12 @@ inline Status UnsupportedTokenizer(const char* key, std::string_view value) {
                       static_cast<int>(Utf8Prefix(value, 64).size()), value.data());
 }
 
-// Reads the keys tokenizer.ggml.*, those of a vocabulary only where there is one. The views point
-// into `metadata`. E_FORMAT names the key.
-inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out) {
-  TokenizerSource source;
-  JUNTO_TRY(metadata.GetString("tokenizer.ggml.model", &source.model));
-  if (source.model == "no_vocab") {
-    *out = source;
-    return Status();
-  }
-  const TokenizerKind* kind = FindTokenizerKind(source.model);
-  if (kind == nullptr) return UnsupportedTokenizer("model", source.model);
+// Ids and habits of the keys tokenizer.ggml.* that are there. E_FORMAT names the key.
+inline Status ReadTokenizerIds(const Metadata& metadata, TokenizerSource* source) {
   const auto id = [&metadata](const char* key, int32_t* value) {
-    uint32_t found = UINT32_MAX;
-    JUNTO_TRY(metadata.GetU32Or(key, UINT32_MAX, &found));
+    if (metadata.Find(key) == nullptr) return Status();
+    uint32_t found = 0;
+    JUNTO_TRY(metadata.GetU32(key, &found));
     // Out of every vocabulary, yet not "none": Create then names it.
     *value = found == UINT32_MAX ? -1 : static_cast<int32_t>(std::min<uint32_t>(found, INT32_MAX));
     return Status();
@@ -63,6 +55,26 @@ inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out
     *value = found ? 1 : 0;
     return Status();
   };
+  JUNTO_TRY(id("tokenizer.ggml.bos_token_id", &source->bos));
+  JUNTO_TRY(id("tokenizer.ggml.eos_token_id", &source->eos));
+  JUNTO_TRY(id("tokenizer.ggml.unknown_token_id", &source->unknown));
+  JUNTO_TRY(id("tokenizer.ggml.eot_token_id", &source->more_ends[0]));
+  JUNTO_TRY(id("tokenizer.ggml.eom_token_id", &source->more_ends[1]));
+  JUNTO_TRY(flag("tokenizer.ggml.add_bos_token", &source->adds_bos));
+  return flag("tokenizer.ggml.add_space_prefix", &source->adds_space);
+}
+
+// Reads the keys tokenizer.ggml.*, those of a vocabulary only where there is one. The views point
+// into `metadata`. E_FORMAT names the key.
+inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out) {
+  TokenizerSource source;
+  JUNTO_TRY(metadata.GetString("tokenizer.ggml.model", &source.model));
+  if (source.model == "no_vocab") {
+    *out = source;
+    return Status();
+  }
+  const TokenizerKind* kind = FindTokenizerKind(source.model);
+  if (kind == nullptr) return UnsupportedTokenizer("model", source.model);
   JUNTO_TRY(metadata.GetStringOr("tokenizer.ggml.pre", "default", &source.pre));
   JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.tokens", &source.tokens));
   JUNTO_TRY(kind->scored ? metadata.GetF32s("tokenizer.ggml.scores", &source.scores)
@@ -70,13 +82,7 @@ inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out
   if (metadata.Find("tokenizer.ggml.token_type") != nullptr) {
     JUNTO_TRY(metadata.GetI32s("tokenizer.ggml.token_type", &source.types));
   }
-  JUNTO_TRY(id("tokenizer.ggml.bos_token_id", &source.bos));
-  JUNTO_TRY(id("tokenizer.ggml.eos_token_id", &source.eos));
-  JUNTO_TRY(id("tokenizer.ggml.unknown_token_id", &source.unknown));
-  JUNTO_TRY(id("tokenizer.ggml.eot_token_id", &source.more_ends[0]));
-  JUNTO_TRY(id("tokenizer.ggml.eom_token_id", &source.more_ends[1]));
-  JUNTO_TRY(flag("tokenizer.ggml.add_bos_token", &source.adds_bos));
-  JUNTO_TRY(flag("tokenizer.ggml.add_space_prefix", &source.adds_space));
+  JUNTO_TRY(ReadTokenizerIds(metadata, &source));
   *out = source;
   return Status();
 }
