@@ -96,7 +96,7 @@ class Packer {
     JUNTO_TRY(WriteDirectory(header, file));
     Status status;
     Arena arena;
-    LayOutWeights(*spec_, false, &arena, &places_, [&](const Placement& placement) {
+    LayOutWeights(*spec_, false, false, &arena, &places_, [&](const Placement& placement) {
       if (status.ok()) status = loader.Load(placement);
     });
     JUNTO_TRY(status);
@@ -108,7 +108,7 @@ class Packer {
   Status Measure(packed::Header* header) {
     LayoutHash layout;
     Arena arena;
-    LayOutWeights(*spec_, false, &arena, &places_, [&](const Placement& placement) {
+    LayOutWeights(*spec_, false, false, &arena, &places_, [&](const Placement& placement) {
       layout.Add(placement);
       Loader::Measure(placement, &size_);
     });

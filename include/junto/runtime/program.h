@@ -6,21 +6,10 @@
 #include <atomic>
 #include <cstdint>
 
+#include "junto/runtime/interrupt.h"
 #include "junto/runtime/stages.h"
 
 namespace junto {
-
-// When to stop early. Looked at between ranges of tiles, by the thread that runs the pass.
-class Interrupt {
- public:
-  virtual ~Interrupt() = default;
-  // Whether somebody asked to cancel; any thread.
-  virtual bool Cancelled() = 0;
-  // Whether the time budget is used up.
-  virtual bool Expired() = 0;
-  // Whether there is a budget at all: without one, stages run undivided.
-  virtual bool Bounded() = 0;
-};
 
 // Where a pass stands, and how often its workers have met on the way.
 struct Cursor {
@@ -38,14 +27,13 @@ class Program {
   uint32_t end() const { return head_stage() + kHeadStageCount; }
 
   // Runs from the cursor to stage `end` (exclusive). OK; YIELDED with the cursor where to resume;
-  // CANCELLED: the pass must be begun again; or what the executor reports, likewise.
+  // CANCELLED: the pass must be begun again; or what the executor or a read of experts reports,
+  // likewise. A pass that is not running holds no experts.
   Status Run(Pass* pass, uint32_t end, Interrupt* interrupt, Cursor* cursor) const {
-    while (cursor->stage < end) {
-      JUNTO_TRY(RunStage(pass, interrupt, cursor));
-      cursor->stage += 1;
-      cursor->tile = 0;
-    }
-    return Status();
+    Status status;
+    while (status.ok() && cursor->stage < end) status = RunStage(pass, interrupt, cursor);
+    if (!status.ok()) stages::LetGo(pass);
+    return status;
   }
 
  private:
@@ -55,10 +43,22 @@ class Program {
     return kLayerStages[(index - kEntryStageCount) % kStagesPerLayer];
   }
 
+  // The rest of a stage, and on to the next.
   Status RunStage(Pass* pass, Interrupt* interrupt, Cursor* cursor) const {
     const uint32_t layer =
         cursor->stage < kEntryStageCount ? 0 : (cursor->stage - kEntryStageCount) / kStagesPerLayer;
     const Stage& stage = StageAt(cursor->stage);
+    const bool done = cursor->tile != 0 && cursor->tile >= stage.tiles(*pass, layer);
+    if (stage.enter != nullptr && !done) JUNTO_TRY(stage.enter(pass, layer, interrupt));
+    JUNTO_TRY(RunTiles(pass, stage, layer, interrupt, cursor));
+    const bool again = stage.again != nullptr && stage.again(pass, layer);
+    cursor->stage = again ? cursor->stage - kWaveStages + 1 : cursor->stage + 1;
+    cursor->tile = 0;
+    return Status();
+  }
+
+  Status RunTiles(Pass* pass, const Stage& stage, uint32_t layer, Interrupt* interrupt,
+                  Cursor* cursor) const {
     const uint32_t tiles = stage.tiles(*pass, layer);
     Executor* executor = pass->engine().executor;
     while (cursor->tile < tiles) {

@@ -60,6 +60,7 @@ struct Usage {
   uint64_t overshoot_max_ns = 0;
   uint64_t prefill_joins = 0;
   uint64_t decode_joins = 0;
+  ExpertCounters experts;
 };
 
 constexpr uint64_t kNoBudget = ~uint64_t{0};
@@ -76,7 +77,7 @@ class Deadline final : public Interrupt {
   }
   bool Expired() override { return Bounded() && Elapsed() >= budget_; }
   bool Bounded() override { return budget_ != kNoBudget; }
-  uint64_t Elapsed() const { return clock_->Nanoseconds() - start_; }
+  uint64_t Elapsed() const override { return clock_->Nanoseconds() - start_; }
   uint64_t Overshoot() const {
     const uint64_t elapsed = Elapsed();
     return budget_ != kNoBudget && elapsed > budget_ ? elapsed - budget_ : 0;
@@ -235,6 +236,7 @@ class Session {
     const bool decoding = generation_.new_tokens() != 0;
     (decoding ? usage_.decode_ns : usage_.prefill_ns) += elapsed_ns;
     (decoding ? usage_.decode_joins : usage_.prefill_joins) += joins;
+    usage_.experts.Add(pass->counters);
     sequence_.Hold(pass_rows_);
     pass_rows_ = 0;
     if (!wants_logits_) return Status();
@@ -303,6 +305,7 @@ class Session {
     }
     sequence_.Hold(rows);
     usage_.prefill_joins += cursor.joins;
+    usage_.experts.Add(pass_.counters);
     return Status();
   }
 
