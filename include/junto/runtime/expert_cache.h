@@ -16,6 +16,7 @@
 #include "junto/base/background.h"
 #include "junto/base/checked.h"
 #include "junto/base/file.h"
+#include "junto/base/hash.h"
 #include "junto/base/memory.h"
 #include "junto/runtime/interrupt.h"
 
@@ -68,6 +69,7 @@ class ExpertCache final : public Work {
   explicit ExpertCache(Memory* memory)
       : memory_(memory),
         layers_({memory, Tag::kObject}),
+        hashes_({memory, Tag::kObject}),
         entries_({memory, Tag::kObject}),
         slots_({memory, Tag::kObject}) {}
   ~ExpertCache() override { background_.reset(); }  // before what its threads use
@@ -96,6 +98,10 @@ class ExpertCache final : public Work {
     return Status();
   }
   uint64_t bytes() const { return slot_count_ * slot_bytes_; }  // that Open takes, under WEIGHTS
+
+  // What the records' bytes hash to, each layer's after the other; as many as AddLayer was told.
+  Vector<uint64_t>* hashes() { return &hashes_; }
+  uint32_t total() const { return total_; }
 
   // Reads records of weights that begin at `weights` in `file`, which outlives the cache, through
   // threads of `service`; where that is nullptr, through those that wait. E_MEMORY; throws
@@ -270,7 +276,15 @@ class ExpertCache final : public Work {
 
   Status Read(uint32_t layer, uint32_t expert, uint8_t* to) const {
     const ExpertRecords& records = layers_[layer].records;
-    return file_->ReadAt(weights_ + records.offset + expert * records.stride, to, records.stride);
+    JUNTO_TRY(
+        file_->ReadAt(weights_ + records.offset + expert * records.stride, to, records.stride));
+    PlacedHash hash;
+    hash.Add(0, to, records.bytes);
+    if (hash.value() == hashes_[EntryOf(layer, expert)]) return Status();
+    return Status::Make(Code::kFormat,
+                        "packed file: expert %u of layer %u is not what was packed: its hash is "
+                        "%016llx",
+                        expert, layer, static_cast<unsigned long long>(hash.value()));
   }
 
   // ---- all below with the mutex held
@@ -413,6 +427,7 @@ class ExpertCache final : public Work {
   uint32_t most_used_ = 0;
   uint64_t slot_bytes_ = 0;
   uint64_t slot_count_ = 0;
+  Vector<uint64_t> hashes_;  // of each expert
   Block storage_;
 
   std::mutex mutex_;

@@ -214,6 +214,10 @@ class Model {
                        router.experts_used});
     }
     JUNTO_TRY(cache->Plan(options.expert_budget));
+    if (packed_->experts() != cache->total()) {
+      return Status::Make(Code::kFormat, "packed file: hashes of %llu experts, %u expected",
+                          static_cast<unsigned long long>(packed_->experts()), cache->total());
+    }
     Arena arena;
     LayOutWeights(spec_, false, true, &arena, &weights_, [](const Placement&) {});
     weight_bytes_ = arena.used();
@@ -281,6 +285,10 @@ class Model {
       packed_->file()->Hint(packed_->weights(), packed_->weights_bytes(), FileHint::kDone);
     }
     if (experts_ == nullptr) return Status();
+    JUNTO_TRY(packed_->ReadExpertHashes(experts_->hashes()));
+    if (!options.keep_cache) {
+      packed_->file()->Hint(packed_->weights(), packed_->weights_bytes(), FileHint::kDirect);
+    }
     return experts_->Open(packed_->file(), packed_->weights(), services_.background);
   }
 
