@@ -478,6 +478,47 @@ TEST_CASE("a model with threads that read may be released in any order, at any t
   }
 }
 
+TEST_CASE("a file that changes underneath is noticed") {
+  for (const char* name : {"mixtral", "mimo2_q4_k"}) {
+    Fixture fixture(PackedOf(name));
+    const Answer expected = Generate(Begin(LoadWith(fixture.runtime, 0), 20));
+    const ModelHandle model = LoadWith(fixture.runtime, LeastBudget(fixture.runtime));
+    const size_t size = fixture.host.Bytes("model.junto").size();
+    uint64_t noticed = 0;
+    for (size_t at = size / 20; at < size; at += size / 20) {  // the experts are most of it
+      fixture.host.Damage("model.junto", at, 4);
+      Error err;
+      Answer answer;
+      const SessionHandle session = Begin(model, 20);
+      const junto_status status =
+          junto_session_generate(session.get(), Answer::Take, &answer, &err);
+      INFO(name << ", byte " << at << ": " << err.text());
+      fixture.host.Damage("model.junto", at, 4);
+      if (status == JUNTO_DONE) {
+        REQUIRE(answer == expected);  // not of an expert that was wanted
+        continue;
+      }
+      REQUIRE(status == JUNTO_E_FORMAT);
+      REQUIRE(err.text().find("is not what was packed") != std::string::npos);
+      ++noticed;
+      REQUIRE(junto_session_generate(session.get(), Answer::Take, &answer, &err) == JUNTO_DONE);
+      REQUIRE(answer == expected);
+    }
+    CHECK(noticed > 5);
+  }
+}
+
+TEST_CASE("damaged hashes of experts are noticed when loading") {
+  Bytes packed = PackedOf("mixtral");
+  uint64_t directory_bytes = 0;
+  std::memcpy(&directory_bytes, &packed[40], 8);
+  packed[(128 + directory_bytes + 7) / 8 * 8 + 9] ^= 1;
+  Fixture fixture(packed);
+  ModelHandle model;
+  Error err;
+  CHECK_FAILS(Load(fixture.runtime.get(), 1 << 30, 0, &model, &err), JUNTO_E_FORMAT);
+}
+
 TEST_CASE("every allocation of a model that streams may fail") {
   const Bytes& packed = PackedOf("mixtral");
   uint64_t least = 0;

@@ -99,6 +99,8 @@ class Host {
   void AddFile(std::string name, std::vector<uint8_t> bytes) {
     files_[std::move(name)] = std::make_shared<std::vector<uint8_t>>(std::move(bytes));
   }
+  // Changes bytes of a file that may be open.
+  void Damage(const std::string& name, size_t at, uint8_t flip) { (*files_.at(name))[at] ^= flip; }
   bool HasFile(const std::string& name) const { return files_.count(name) != 0; }
   const std::vector<uint8_t>& Bytes(const std::string& name) const { return *files_.at(name); }
 
