@@ -467,7 +467,7 @@ typedef struct junto_usage {
   uint64_t expert_hits;       /* experts that were in memory when a pass came to them */
   uint64_t expert_misses;     /* experts that were not */
   uint64_t expert_foreseen;   /* of both, those that had been predicted one layer before */
-  uint64_t expert_read_bytes; /* of experts whose reading these passes began */
+  uint64_t expert_read_bytes; /* of experts; what sessions share is counted for one of them */
   uint64_t expert_stall_ns;   /* waited for experts with nothing to compute */
 } junto_usage;
 JUNTO_API void JUNTO_CALL junto_usage_init(junto_usage* u, size_t size);

@@ -37,7 +37,7 @@ struct ExpertCounters {
   uint64_t hits = 0;      // experts in memory when a pass came to them
   uint64_t misses = 0;    // others
   uint64_t foreseen = 0;  // of both, those that the layer before had predicted
-  uint64_t bytes = 0;     // of experts whose reading passes began
+  uint64_t bytes = 0;     // read; of what passes share, each read is counted for one of them
   uint64_t stall_ns = 0;  // waited, with nothing to compute
 
   void Add(const ExpertCounters& other) {
@@ -65,6 +65,8 @@ class ExpertCache final : public Work {
  public:
   // Threads that read. More keep a fast disk busier, and each is asleep most of the time.
   static constexpr uint32_t kReaders = 4;
+  // As many of them read what was foreseen: what is then asked for must not wait for all.
+  static constexpr uint32_t kReadersAhead = 2;
 
   explicit ExpertCache(Memory* memory)
       : memory_(memory),
@@ -135,7 +137,9 @@ class ExpertCache final : public Work {
       const bool here = slot != kNone && slots_[slot].state == State::kReady;
       ++(here ? counters->hits : counters->misses);
     }
-    HoldMore(wave, counters);
+    HoldMore(wave);
+    ForgetForeseen(wave->layer);
+    Charge(counters);
   }
 
   // Makes a wave of those of a pass's experts that are there, and waits while none is. YIELDED,
@@ -144,8 +148,9 @@ class ExpertCache final : public Work {
     std::unique_lock<std::mutex> lock(mutex_);
     Stall stall(interrupt, &counters->stall_ns);
     for (;;) {
-      HoldMore(wave, counters);
+      HoldMore(wave);
       JUNTO_TRY(Admit(wave));
+      Charge(counters);
       if (wave->ready > wave->done) return Status();
       JUNTO_TRY(Wait(&lock, interrupt, &stall));
     }
@@ -157,7 +162,7 @@ class ExpertCache final : public Work {
     std::unique_lock<std::mutex> lock(mutex_);
     Stall stall(interrupt, &counters->stall_ns);
     for (;;) {
-      while (wave->held < wave->ready && HoldOne(wave, wave->held, counters)) ++wave->held;
+      while (wave->held < wave->ready && HoldOne(*wave, wave->held)) ++wave->held;
       if (wave->held == wave->ready) {
         bool all_here = true;
         for (uint32_t i = wave->done; i < wave->ready; ++i) {
@@ -188,15 +193,16 @@ class ExpertCache final : public Work {
     wave->held = wave->done;
   }
 
-  // Begins to read experts that some pass will likely want next, where nobody uses the room.
-  void Foresee(uint32_t layer, const uint32_t* experts, uint32_t count, ExpertCounters* counters) {
+  // Begins to read experts that some pass will likely want next, where nobody uses the room and as
+  // far as nobody waits for another.
+  void Foresee(uint32_t layer, const uint32_t* experts, uint32_t count) {
     if (background_ == nullptr) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     for (uint32_t i = 0; i < count; ++i) {
       const uint32_t entry = EntryOf(layer, experts[i]);
       if (entries_[entry] != kNone) continue;
       if (idle_.first == kNone) return;
-      Assign(idle_.first, layer, experts[i], &ahead_, counters);
+      Assign(idle_.first, layer, experts[i], &ahead_);
     }
   }
 
@@ -204,13 +210,15 @@ class ExpertCache final : public Work {
 
   bool DoSome() override {
     uint32_t at;
+    bool ahead;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      List* const queue = wanted_.first != kNone ? &wanted_ : &ahead_;
-      at = queue->first;
+      at = NextToRead();
       if (at == kNone) return false;
+      ahead = slots_[at].list == &ahead_;
       Remove(at);
       slots_[at].state = State::kReading;
+      ++(ahead ? reading_ahead_ : reading_wanted_);
     }
     const Status status = Read(slots_[at].layer, slots_[at].expert, Data(at));
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -218,7 +226,11 @@ class ExpertCache final : public Work {
     slot.state = status.ok() ? State::kReady : State::kFailed;
     slot.failure = status;
     if (slot.holders == 0) Rest(at);
+    --(ahead ? reading_ahead_ : reading_wanted_);
+    uncharged_ += layers_[slot.layer].records.stride;
     changed_.notify_all();
+    // Those who were called for what was foreseen may have found others being read.
+    if (background_ != nullptr && NextToRead() != kNone) background_->Wake();
     return true;
   }
 
@@ -322,8 +334,31 @@ class ExpertCache final : public Work {
     Prepend(&idle_, at);
   }
 
+  // What a thread reads next: what is foreseen only while nobody waits for what he asked for.
+  uint32_t NextToRead() const {
+    if (wanted_.first != kNone) return wanted_.first;
+    return reading_wanted_ == 0 && reading_ahead_ < kReadersAhead ? ahead_.first : kNone;
+  }
+
+  // What was foreseen of a layer, was not asked for now, and is not yet being read.
+  void ForgetForeseen(uint32_t layer) {
+    for (uint32_t at = ahead_.first; at != kNone;) {
+      const uint32_t next = slots_[at].after;
+      if (slots_[at].layer == layer) {
+        Remove(at);
+        Rest(at);
+      }
+      at = next;
+    }
+  }
+
+  void Charge(ExpertCounters* counters) {
+    counters->bytes += uncharged_;
+    uncharged_ = 0;
+  }
+
   // Queues the reading of an expert into a slot that may be used for it.
-  void Assign(uint32_t at, uint32_t layer, uint32_t expert, List* queue, ExpertCounters* counters) {
+  void Assign(uint32_t at, uint32_t layer, uint32_t expert, List* queue) {
     Slot& slot = slots_[at];
     Remove(at);
     if (slot.state != State::kEmpty) entries_[EntryOf(slot.layer, slot.expert)] = kNone;
@@ -332,7 +367,6 @@ class ExpertCache final : public Work {
     slot.state = State::kQueued;
     entries_[EntryOf(layer, expert)] = at;
     Append(queue, at);
-    counters->bytes += layers_[layer].records.stride;
     if (background_ != nullptr) background_->Wake();
   }
 
@@ -346,12 +380,12 @@ class ExpertCache final : public Work {
   }
 
   // Holds the wave's expert i, which will be read if it is not there. False: there is no room.
-  bool HoldOne(ExpertWave* wave, uint32_t i, ExpertCounters* counters) {
-    const uint32_t entry = EntryOf(wave->layer, wave->experts[i]);
+  bool HoldOne(const ExpertWave& wave, uint32_t i) {
+    const uint32_t entry = EntryOf(wave.layer, wave.experts[i]);
     if (entries_[entry] == kNone) {
       const uint32_t room = FindRoom();
       if (room == kNone) return false;
-      Assign(room, wave->layer, wave->experts[i], &wanted_, counters);
+      Assign(room, wave.layer, wave.experts[i], &wanted_);
     }
     const uint32_t at = entries_[entry];
     Slot& slot = slots_[at];
@@ -365,11 +399,11 @@ class ExpertCache final : public Work {
   }
 
   // Holds as many more of a pass's experts as there is room for, first those that are known.
-  void HoldMore(ExpertWave* wave, ExpertCounters* counters) {
+  void HoldMore(ExpertWave* wave) {
     for (const bool known : {true, false}) {
       for (uint32_t i = wave->held; i < wave->count; ++i) {
         if (known && entries_[EntryOf(wave->layer, wave->experts[i])] == kNone) continue;
-        if (!HoldOne(wave, i, counters)) return;
+        if (!HoldOne(*wave, i)) return;
         std::swap(wave->experts[i], wave->experts[wave->held++]);
       }
     }
@@ -437,6 +471,9 @@ class ExpertCache final : public Work {
   List idle_;
   List wanted_;
   List ahead_;
+  uint32_t reading_wanted_ = 0;
+  uint32_t reading_ahead_ = 0;
+  uint64_t uncharged_ = 0;  // bytes read that no pass has counted yet
   Owned<Background> background_;
 };
 

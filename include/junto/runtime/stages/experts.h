@@ -82,7 +82,7 @@ inline Status FetchExperts(Pass* pass, uint32_t layer, Interrupt* interrupt) {
     foresight.count = foreseen * pass->engine().spec->layers[layer + 1].ffn.router.experts_used;
     // This layer's own come first.
     if (wave.held == wave.count) {
-      cache->Foresee(foresight.layer, foresight.experts, foresight.count, &pass->counters);
+      cache->Foresee(foresight.layer, foresight.experts, foresight.count);
     }
   }
   return cache->Gather(&wave, interrupt, &pass->counters);
