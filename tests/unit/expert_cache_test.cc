@@ -13,12 +13,14 @@
 
 #include "c_api/background.h"
 #include "c_api/os/memory.h"
-#include "tests/support/runtime.h"
 
 namespace junto {
 namespace {
 
-using test::RequireOk;
+void RequireOk(const Status& status) {
+  INFO(status.message());
+  REQUIRE(status.ok());
+}
 
 class Endless final : public Interrupt {
  public:
