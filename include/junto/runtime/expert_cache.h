@@ -116,7 +116,9 @@ class ExpertCache final : public Work {
     slots_.resize(slot_count_);
     for (uint32_t slot = 0; slot < slots_.size(); ++slot) Append(&idle_, slot);
     if (service == nullptr) return Status();
-    return service->Start(this, kReaders, memory_, &background_);
+    JUNTO_TRY(service->Start(this, kReaders, memory_, &background_));
+    readers_ = background_.get();
+    return Status();
   }
 
   // ---- for passes; any thread
@@ -196,7 +198,7 @@ class ExpertCache final : public Work {
   // Begins to read experts that some pass will likely want next, where nobody uses the room and as
   // far as nobody waits for another.
   void Foresee(uint32_t layer, const uint32_t* experts, uint32_t count) {
-    if (background_ == nullptr) return;
+    if (readers_ == nullptr) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     for (uint32_t i = 0; i < count; ++i) {
       const uint32_t entry = EntryOf(layer, experts[i]);
@@ -230,7 +232,7 @@ class ExpertCache final : public Work {
     uncharged_ += layers_[slot.layer].records.stride;
     changed_.notify_all();
     // Those who were called for what was foreseen may have found others being read.
-    if (background_ != nullptr && NextToRead() != kNone) background_->Wake();
+    if (readers_ != nullptr && NextToRead() != kNone) readers_->Wake();
     return true;
   }
 
@@ -367,7 +369,7 @@ class ExpertCache final : public Work {
     slot.state = State::kQueued;
     entries_[EntryOf(layer, expert)] = at;
     Append(queue, at);
-    if (background_ != nullptr) background_->Wake();
+    if (readers_ != nullptr) readers_->Wake();
   }
 
   // A slot that nobody holds: an idle one, or else one whose reading has not begun.
@@ -438,7 +440,7 @@ class ExpertCache final : public Work {
   Status Wait(std::unique_lock<std::mutex>* lock, Interrupt* interrupt, Stall* stall) {
     constexpr std::chrono::microseconds kLook(250);
     stall->Begin();
-    if (background_ == nullptr) {
+    if (readers_ == nullptr) {
       lock->unlock();
       const bool did = DoSome();
       lock->lock();
@@ -474,6 +476,7 @@ class ExpertCache final : public Work {
   uint32_t reading_wanted_ = 0;
   uint32_t reading_ahead_ = 0;
   uint64_t uncharged_ = 0;  // bytes read that no pass has counted yet
+  Background* readers_ = nullptr;  // as long as they run; nullptr: who waits reads
   Owned<Background> background_;
 };
 
