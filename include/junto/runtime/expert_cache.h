@@ -475,7 +475,7 @@ class ExpertCache final : public Work {
   List ahead_;
   uint32_t reading_wanted_ = 0;
   uint32_t reading_ahead_ = 0;
-  uint64_t uncharged_ = 0;  // bytes read that no pass has counted yet
+  uint64_t uncharged_ = 0;         // bytes read that no pass has counted yet
   Background* readers_ = nullptr;  // as long as they run; nullptr: who waits reads
   Owned<Background> background_;
 };
