@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdarg>
 
+#include "c_api/background.h"
 #include "c_api/guard.h"
 #include "c_api/host.h"
 #include "c_api/os/files.h"
@@ -62,6 +63,7 @@ struct junto_runtime {
   junto::Owned<junto::FileSystem> files;
   junto::Owned<junto::Executor> executor;
   junto::HostClock clock;
+  junto::OsBackgroundService background;
   const junto::KernelTable* kernels = nullptr;
   junto_log_fn log;
   void* log_user;

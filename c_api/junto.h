@@ -233,6 +233,12 @@ typedef struct junto_model_desc {
   void* progress_user;
   const char* JUNTO_OPT source; /* packed files: the model this must be of, else E_MISMATCH */
   size_t source_size;
+  /* Packed files of models with experts: as many of them are in memory as these bytes hold, under
+   * WEIGHTS, and the others are read when a token needs them, through io.read_at from threads of
+   * Junto's own, which end with the model. All other weights are read when loading. The results are
+   * the same bits. Too few for the experts of one token: E_INVALID, which says how many it takes.
+   * 0: all weights are in memory or mapped. */
+  uint64_t expert_budget;
 } junto_model_desc;
 
 typedef struct junto_model_info {
@@ -251,6 +257,7 @@ typedef struct junto_model_info {
   junto_token bos; /* -1 where there is none */
   junto_token eos;
   char architecture[32]; /* NUL-terminated, as the file says */
+  uint64_t expert_bytes; /* the expert_budget that holds all experts; 0 for dense models */
 } junto_model_info;
 
 JUNTO_API void JUNTO_CALL junto_model_desc_init(junto_model_desc* d, size_t size);
@@ -568,6 +575,12 @@ typedef struct junto_usage {
   uint64_t overshoot_max_ns; /* most by which a step passed its budget */
   uint64_t prefill_joins;    /* how often workers met, each waiting for the last: for the prompt */
   uint64_t decode_joins;     /* and for new tokens */
+  /* With an expert_budget, of the passes of this session (and of others in its batch): */
+  uint64_t expert_hits;       /* experts that were in memory when a pass came to them */
+  uint64_t expert_misses;     /* experts that were not */
+  uint64_t expert_foreseen;   /* of both, those that had been predicted one layer before */
+  uint64_t expert_read_bytes; /* of experts; what sessions share is counted for one of them */
+  uint64_t expert_stall_ns;   /* waited for experts with nothing to compute */
 } junto_usage;
 JUNTO_API void JUNTO_CALL junto_usage_init(junto_usage* u, size_t size);
 JUNTO_API junto_status JUNTO_CALL junto_session_get_usage(const junto_session* s,

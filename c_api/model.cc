@@ -71,9 +71,16 @@ Status LoadModel(junto_runtime* runtime, const junto_model_desc& desc, LoadOptio
     return Status::Make(Code::kUnsupported, "model flag 0x%x: strict memory has no room for oneDNN",
                         static_cast<unsigned>(JUNTO_MODEL_FAST));
   }
+  if (runtime->strict_memory && desc.expert_budget != 0) {
+    return Status::Make(Code::kUnsupported,
+                        "expert_budget of %llu bytes: strict memory has no room for the stacks of "
+                        "threads that read",
+                        static_cast<unsigned long long>(desc.expert_budget));
+  }
   options.loader.map = runtime->may_map && (desc.flags & JUNTO_MODEL_NO_MAP) == 0;
   options.loader.keep_cache = (desc.flags & JUNTO_MODEL_KEEP_CACHE) != 0;
   options.model.yarn_truncate = (desc.flags & JUNTO_MODEL_YARN_TRUNCATE) != 0;
+  options.expert_budget = desc.expert_budget;
   if (desc.progress != nullptr) options.loader.progress = &progress;
 
   junto_model* handle = Create<junto_model>(runtime, runtime);
@@ -91,7 +98,8 @@ Status LoadModel(junto_runtime* runtime, const junto_model_desc& desc, LoadOptio
       status =
           CheckSource(runtime, {desc.source, desc.source_size}, file.packed.get(), &handle->memory);
     }
-    const Services services = {&handle->memory, runtime->executor.get(), runtime->kernels};
+    const Services services = {&handle->memory, runtime->executor.get(), runtime->kernels,
+                               &runtime->background};
     if (status.ok()) status = Model::Load(std::move(file), services, options, &handle->model);
   } catch (...) {
     Release(handle);
@@ -144,6 +152,7 @@ junto_model_info InfoOf(const Model& model) {
   const Model::Cost cost = model.DecodeCost();
   junto_model_info info = {};
   info.weight_bytes = model.weight_bytes();
+  info.expert_bytes = model.expert_bytes();
   info.decode_bytes = cost.bytes;
   info.params_total = model.TotalParams();
   info.params_active = cost.params;
@@ -278,6 +287,10 @@ junto_status junto_model_pack(junto_runtime* r, const char* name, size_t name_si
     JUNTO_TRY(TakeDesc(desc, kPackFlags, &taken));
     if (from == to) {
       return Status::Make(Code::kInvalid, "both files have the same name of %zu bytes", to.size());
+    }
+    if (taken.expert_budget != 0) {
+      return Status::Make(Code::kUnsupported, "expert_budget of %llu bytes: only loading takes one",
+                          static_cast<unsigned long long>(taken.expert_budget));
     }
     if (taken.source != nullptr) {
       return Status::Make(Code::kUnsupported, "a source of %zu bytes: only loading takes one",

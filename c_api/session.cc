@@ -463,6 +463,11 @@ junto_status junto_session_get_usage(const junto_session* s, junto_usage* out) {
     given.overshoot_max_ns = usage.overshoot_max_ns;
     given.prefill_joins = usage.prefill_joins;
     given.decode_joins = usage.decode_joins;
+    given.expert_hits = usage.experts.hits;
+    given.expert_misses = usage.experts.misses;
+    given.expert_foreseen = usage.experts.foreseen;
+    given.expert_read_bytes = usage.experts.bytes;
+    given.expert_stall_ns = usage.experts.stall_ns;
     return GiveStruct(given, out);
   });
 }

@@ -34,6 +34,10 @@ class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   ~Descriptor() {
     if (fd_ >= 0) close(fd_);  // once: after EINTR the descriptor may be somebody else's already
   }
@@ -78,10 +82,16 @@ class OsFile final : public File {
   Status ReadAt(uint64_t offset, void* dst, size_t size) override {
     auto* to = static_cast<uint8_t*>(dst);
     if (!RangeFits(offset, size, size_)) return Short(offset, size, size_);
+    bool direct = direct_.get() >= 0;
     while (size != 0) {
-      const ssize_t got =
-          pread(fd_.get(), to, std::min(size, kMaxTransfer), static_cast<off_t>(offset));
+      direct = direct && (offset | size | reinterpret_cast<uintptr_t>(to)) % kDirectAlignment == 0;
+      const ssize_t got = pread(direct ? direct_.get() : fd_.get(), to,
+                                std::min(size, kMaxTransfer), static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;
+      if (got < 0 && errno == EINVAL && direct) {  // a device with blocks of another size
+        direct = false;
+        continue;
+      }
       if (got < 0) return Failed(offset, size, errno);
       if (got == 0) return Short(offset, size, offset);  // shortened since it was opened
       to += got;
@@ -110,6 +120,7 @@ class OsFile final : public File {
   }
 
   void Hint(uint64_t offset, uint64_t size, FileHint hint) override {
+    if (hint == FileHint::kDirect) return OpenDirect();
 #if defined(POSIX_FADV_WILLNEED)
     // The next to open a small file is glad to find it cached, and memory does not miss it.
     if (hint == FileHint::kDone && size_ < PhysicalMemory() / kSmallPart) return;
@@ -120,6 +131,21 @@ class OsFile final : public File {
 
  private:
   static constexpr uint64_t kSmallPart = 16;
+  static constexpr size_t kDirectAlignment = 4096;
+
+  // A second descriptor of the same file, past the system's cache, where the file's system has such
+  // and reads from it.
+  void OpenDirect() {
+#if defined(O_DIRECT)
+    Descriptor opened(open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_DIRECT));
+    struct stat ours, its;
+    if (opened.get() < 0 || fstat(fd_.get(), &ours) != 0 || fstat(opened.get(), &its) != 0) return;
+    if (ours.st_dev != its.st_dev || ours.st_ino != its.st_ino) return;
+    alignas(kDirectAlignment) uint8_t probe[kDirectAlignment];
+    if (pread(opened.get(), probe, sizeof(probe), 0) <= 0) return;
+    std::swap(direct_, opened);
+#endif
+  }
 
   static size_t PageSize() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
   static uint64_t PhysicalMemory() {
@@ -139,6 +165,7 @@ class OsFile final : public File {
   Descriptor fd_;
   uint64_t size_;
   String name_;
+  Descriptor direct_{-1};
 };
 
 class OsNewFile final : public NewFile {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "disk.h"
 #include "format.h"
 #include "open.h"
 #include "peak.h"
@@ -19,6 +20,16 @@ struct Walls {
   double integers_per_s = 0;  // multiply-adds, see peak.h
   double dots_per_s = 0;      // 0 where there are no dot-product instructions
   double floats_per_s = 0;
+  double disk_bytes_per_s = 0;  // with an expert budget
+};
+
+// What a decoded token had of an expert budget.
+struct Streaming {
+  double hits = 0;
+  double misses = 0;
+  double foreseen = 0;
+  double bytes = 0;
+  double stall_s = 0;
 };
 
 struct Result {
@@ -29,6 +40,7 @@ struct Result {
   double ceiling_tokens_per_s = 0;  // of decode
   double first_token_s = 0;
   double joins_per_layer = 0;  // of a decoded token; the head's count, too
+  Streaming streaming;
   Walls walls;
 };
 
@@ -103,12 +115,36 @@ uint64_t PrefillMacs(const junto_model_info& info) {
   return info.params_active - uint64_t{info.vocab} * info.width;
 }
 
+// The first token of an answer to one more token of prompt costs what the others do.
+Streaming PerPass(const junto_usage& usage) {
+  const double passes = static_cast<double>(usage.new_tokens);
+  return {static_cast<double>(usage.expert_hits) / passes,
+          static_cast<double>(usage.expert_misses) / passes,
+          static_cast<double>(usage.expert_foreseen) / passes,
+          static_cast<double>(usage.expert_read_bytes) / passes,
+          static_cast<double>(usage.expert_stall_ns) * 1e-9 / passes};
+}
+
+Streaming Mean(const std::vector<Streaming>& all) {
+  Streaming sum;
+  const double n = static_cast<double>(std::max<size_t>(all.size(), 1));
+  for (const Streaming& one : all) {
+    sum.hits += one.hits / n;
+    sum.misses += one.misses / n;
+    sum.foreseen += one.foreseen / n;
+    sum.bytes += one.bytes / n;
+    sum.stall_s += one.stall_s / n;
+  }
+  return sum;
+}
+
 // What each repetition adds.
 struct Samples {
   std::vector<double> prefill;      // tokens per second
   std::vector<double> decode;       // tokens per second
   std::vector<double> first_token;  // seconds
   std::vector<double> joins;        // per decoded token
+  std::vector<Streaming> streaming;
 };
 
 // One prompt and one answer in a new session. An answer that the model ends too early is followed
@@ -127,7 +163,10 @@ void Measure(const OpenModel& open, const BenchOptions& options, TokenSource* so
   uint64_t passes = 0, ns = 0, joins = 0;
   for (uint32_t answer = 0; answer < kMaxAnswers && passes < options.new_tokens; ++answer) {
     if (answer != 0) AddTokens(prompt.get(), {source->Next()});
-    sampling.max_new_tokens = options.new_tokens + 1 - static_cast<uint32_t>(passes);
+    // What is read for the prompt is told from what is read for new tokens by two answers.
+    const bool prompt_alone = options.model.expert_budget != 0 && answer == 0;
+    sampling.max_new_tokens =
+        prompt_alone ? 1 : options.new_tokens + 1 - static_cast<uint32_t>(passes);
     junto_error error = NewError();
     Check(junto_session_set_sampling(session.get(), &sampling, &error), error);
     const junto_usage usage = Generate(session.get(), prompt.get());
@@ -140,6 +179,9 @@ void Measure(const OpenModel& open, const BenchOptions& options, TokenSource* so
       passes += usage.new_tokens - 1;
       ns += usage.decode_ns;
       joins += usage.decode_joins;
+    }
+    if (answer != 0 && options.model.expert_budget != 0) {
+      samples->streaming.push_back(PerPass(usage));
     }
   }
   samples->decode.push_back(PerSecond(passes, ns));
@@ -167,9 +209,17 @@ void PrintJson(const BenchOptions& options, const OpenModel& open, const Result&
               Floats().name);
   std::printf("\"peak_bytes\": %" PRIu64 ", \"weight_bytes\": %" PRIu64
               ", \"vocab\": %u, "
-              "\"joins_per_layer\": %.3f}\n",
+              "\"joins_per_layer\": %.3f",
               Memory(open.runtime.get()).peak, open.info.weight_bytes, open.info.vocab,
               result.joins_per_layer);
+  if (options.model.expert_budget != 0) {
+    const Streaming& streaming = result.streaming;
+    std::printf(", \"expert_hits\": %.2f, \"expert_misses\": %.2f, \"expert_foreseen\": %.2f, ",
+                streaming.hits, streaming.misses, streaming.foreseen);
+    std::printf("\"expert_read_bytes\": %.0f, \"expert_stall_s\": %.6f, \"disk_bytes_per_s\": %.0f",
+                streaming.bytes, streaming.stall_s, walls.disk_bytes_per_s);
+  }
+  std::printf("}\n");
 }
 
 void PrintTable(const BenchOptions& options, const OpenModel& open, const Result& result,
@@ -198,6 +248,19 @@ void PrintTable(const BenchOptions& options, const OpenModel& open, const Result
       100 * result.decode_tokens_per_s / result.ceiling_tokens_per_s, result.ceiling_tokens_per_s,
       Bytes(open.info.decode_bytes).c_str());
   std::printf("          %.1f joins of the threads for each layer\n", result.joins_per_layer);
+  if (options.model.expert_budget != 0) {
+    const Streaming& streaming = result.streaming;
+    std::printf(
+        "experts   for each token %.1f in memory, %.1f not, %.1f of them foreseen; %s read\n",
+        streaming.hits, streaming.misses, streaming.foreseen,
+        Bytes(static_cast<uint64_t>(streaming.bytes)).c_str());
+    std::printf(
+        "          %.0f %% of the %.2f tokens/s that the disk's %.2f GB/s allow; %.0f %% of the "
+        "time is waiting\n",
+        100 * result.decode_tokens_per_s * streaming.bytes / walls.disk_bytes_per_s,
+        walls.disk_bytes_per_s / streaming.bytes, walls.disk_bytes_per_s * 1e-9,
+        100 * streaming.stall_s * result.decode_tokens_per_s);
+  }
   const uint64_t mapped = Memory(runtime, JUNTO_TAG_MAPPED).peak;
   const std::string weights = mapped != 0 ? Bytes(mapped) + " mapped and not counted"
                                           : Bytes(Memory(runtime, JUNTO_TAG_WEIGHTS).peak);
@@ -206,6 +269,8 @@ void PrintTable(const BenchOptions& options, const OpenModel& open, const Result
               Bytes(Memory(runtime, JUNTO_TAG_KV).peak).c_str(),
               Bytes(Memory(runtime, JUNTO_TAG_SCRATCH).peak).c_str());
 }
+
+constexpr uint64_t kExpertRead = 8 << 20;  // about what large models' experts take
 
 // Medians of the repetitions, after one that warms up.
 void MeasureModel(const BenchOptions& options, const OpenModel& open, Result* result) {
@@ -217,6 +282,7 @@ void MeasureModel(const BenchOptions& options, const OpenModel& open, Result* re
   result->prefill_tokens_per_s = Median(samples.prefill);
   result->decode_tokens_per_s = Median(samples.decode);
   result->first_token_s = Median(samples.first_token);
+  result->streaming = Mean(samples.streaming);
   result->joins_per_layer = Median(samples.joins) / open.info.layers;
 }
 
@@ -237,6 +303,9 @@ int Bench(const BenchOptions& options) {
   MeasureModel(options, open, &result);
   meter.Measure();
   result.walls = meter.Medians();
+  if (options.model.expert_budget != 0) {
+    result.walls.disk_bytes_per_s = DiskBandwidth(options.model.path, kExpertRead);
+  }
   result.prefill_macs_per_s =
       result.prefill_tokens_per_s * static_cast<double>(PrefillMacs(open.info));
   result.ceiling_tokens_per_s =

@@ -38,6 +38,9 @@ void PrintModel(const OpenModel& open, const std::string& path) {
   Line("context", Format("%u tokens at most", info.context_max));
   Line("weights", Bytes(info.weight_bytes) + ", " + Bytes(info.decode_bytes) +
                       " of them read for each new token");
+  if (info.expert_bytes != 0) {
+    Line("experts take", Bytes(info.expert_bytes) + ", or what --expert-budget gives them");
+  }
 }
 
 uint64_t Plan(const OpenModel& open, const junto_session_desc& desc, junto_tag tag) {

@@ -142,6 +142,15 @@ void AddCompute(CLI::App* command, ModelOptions* options) {
       ->option_text("NAME");
 }
 
+void AddExpertBudget(CLI::App* command, ModelOptions* options) {
+  command
+      ->add_option("--expert-budget", options->expert_budget,
+                   "of a packed model's experts keep so many bytes in memory, as 4GiB, and read "
+                   "the others as they are needed")
+      ->transform(CLI::AsSizeValue(false))
+      ->option_text("BYTES");
+}
+
 void AddKv(CLI::App* command, SessionOptions* options) {
   static const std::map<std::string, junto_dtype> kTypes = {
       {"f16", JUNTO_F16}, {"bf16", JUNTO_BF16}, {"f32", JUNTO_F32}};
@@ -229,6 +238,7 @@ void AddRun(CLI::App* app, RunOptions* options, int* status) {
   AddChunk(command, &options->session);
   AddKv(command, &options->session);
   AddCompute(command, &options->model);
+  AddExpertBudget(command, &options->model);
   AddSampling(command, &options->sampling);
   command->callback([=] {
     options->has_prompt = prompt->count() != 0;
@@ -249,6 +259,7 @@ void AddLogits(CLI::App* app, LogitsOptions* options, int* status) {
   AddChunk(command, &options->session);
   AddKv(command, &options->session);
   AddCompute(command, &options->model);
+  AddExpertBudget(command, &options->model);
   command->callback([=] { *status = Logits(*options); });
 }
 
@@ -275,6 +286,7 @@ void AddBench(CLI::App* app, BenchOptions* options, int* status) {
   AddChunk(command, &options->session);
   AddKv(command, &options->session);
   AddCompute(command, &options->model);
+  AddExpertBudget(command, &options->model);
   command->callback([=] { *status = Bench(*options); });
 }
 
@@ -285,6 +297,7 @@ void AddInspect(CLI::App* app, InspectOptions* options, int* status) {
       ->option_text("NAME")
       ->expected(1)
       ->take_all();
+  AddExpertBudget(command, &options->model);
   AddContext(command, &options->session);
   AddChunk(command, &options->session);
   AddKv(command, &options->session);

@@ -33,6 +33,7 @@ junto_model_desc ModelDesc(const ModelOptions& options, uint32_t flags, Progress
   desc.flags = flags | (options.no_map ? JUNTO_MODEL_NO_MAP : 0) |
                (options.keep_cache ? JUNTO_MODEL_KEEP_CACHE : 0) |
                (options.fast ? JUNTO_MODEL_FAST : 0);
+  desc.expert_budget = options.expert_budget;
   desc.progress = Progress::OnProgress;
   desc.progress_user = progress;
   if (!options.source.empty()) {

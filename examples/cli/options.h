@@ -13,10 +13,11 @@ namespace cli {
 
 struct ModelOptions {
   std::string path;
-  std::string source;         // GGUF that a packed file must be of; empty = any
-  uint32_t threads = 0;       // 0 = one per core
-  uint64_t memory_limit = 0;  // bytes; 0 = none
-  uint64_t isa_deny = 0;      // junto_runtime_desc.isa_deny
+  std::string source;          // GGUF that a packed file must be of; empty = any
+  uint32_t threads = 0;        // 0 = one per core
+  uint64_t memory_limit = 0;   // bytes; 0 = none
+  uint64_t expert_budget = 0;  // bytes of experts in memory; 0 = all
+  uint64_t isa_deny = 0;       // junto_runtime_desc.isa_deny
   bool no_map = false;
   bool keep_cache = false;
   bool fast = false;

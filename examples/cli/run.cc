@@ -28,6 +28,15 @@ void PrintUsage(const OpenModel& open, const junto_usage& usage, bool cancelled)
   const uint64_t passes = usage.new_tokens == 0 ? 0 : usage.new_tokens - 1;
   line += Format("answer %" PRIu64 " tokens, %.1f tokens/s; ", usage.new_tokens,
                  PerSecond(passes, usage.decode_ns));
+  if (const uint64_t asked = usage.expert_hits + usage.expert_misses; asked != 0) {
+    const auto percent = [](uint64_t part, uint64_t whole) {
+      return 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+    };
+    line += Format("experts %.1f %% in memory, %.1f %% foreseen, ",
+                   percent(usage.expert_hits, asked), percent(usage.expert_foreseen, asked));
+    line += Bytes(usage.expert_read_bytes) + " read, ";
+    line += Format("%.1f s waited; ", static_cast<double>(usage.expert_stall_ns) * 1e-9);
+  }
   line += "memory " + Bytes(Memory(open.runtime.get()).peak) + " at most";
   if (cancelled) line += "; cancelled";
   if (usage.stop == JUNTO_STOP_LENGTH) line += "; ended by -n";

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <new>
 #include <string>
 #include <utility>
@@ -153,12 +155,13 @@ struct Counts {
 // The library's threads are created before the trap is set; its memory comes from malloc, so that
 // the trap sees what a host's allocator would.
 struct Setup {
-  Setup(const std::vector<uint8_t>& bytes, uint32_t threads, std::vector<junto_token> tokens) {
+  Setup(const std::vector<uint8_t>& bytes, uint32_t threads, std::vector<junto_token> tokens,
+        uint64_t expert_budget = 0) {
     junto_runtime_desc desc;
     junto_runtime_desc_init(&desc, sizeof(desc));
     desc.max_threads = threads;
     runtime = CreateRuntime(&desc);
-    model = LoadBytes(runtime.get(), bytes);
+    model = expert_budget == 0 ? LoadBytes(runtime.get(), bytes) : Stream(bytes, expert_budget);
     prompt = TokenPrompt(model, tokens);
     tokens.resize(tokens.size() - 3);
     other = TokenPrompt(model, tokens);
@@ -181,6 +184,26 @@ struct Setup {
     batch.reset(created);
   }
 
+  // From a packed file on the disk.
+  ModelHandle Stream(const std::vector<uint8_t>& bytes, uint64_t expert_budget) const {
+    const std::string name = "allocations_test." + std::to_string(getpid());
+    const std::string packed = name + ".junto";
+    std::ofstream(name, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+    Error err;
+    junto_model* loaded = nullptr;
+    REQUIRE_OK(junto_model_pack(runtime.get(), name.data(), name.size(), packed.data(),
+                                packed.size(), nullptr, &err));
+    junto_model_desc desc;
+    junto_model_desc_init(&desc, sizeof(desc));
+    desc.expert_budget = expert_budget;
+    REQUIRE_OK(junto_model_load(runtime.get(), packed.data(), packed.size(), &desc, &loaded, &err));
+    std::remove(name.c_str());
+    std::remove(packed.c_str());
+    return ModelHandle(loaded);
+  }
+
   RuntimeHandle runtime;
   ModelHandle model;
   PromptHandle prompt;
@@ -190,18 +213,23 @@ struct Setup {
 };
 
 TEST_CASE("running allocates nothing") {
-  const std::pair<const char*, std::vector<uint8_t>> models[] = {
-      {"chat", TinyModel::Chat().Bytes()},
-      {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
-      {"llama_mixed", ParityModel("llama_mixed")},
-      {"gemma4_q4_k", ParityModel("gemma4_q4_k")},
-      {"gemma4_shared_q4_k", ParityModel("gemma4_shared_q4_k")},
-      {"mimo2_q4_k", ParityModel("mimo2_q4_k")}};
-  for (const auto& [name, bytes] : models) {
+  const struct {
+    const char* name;
+    std::vector<uint8_t> bytes;
+    uint64_t expert_budget = 0;
+  } models[] = {{"chat", TinyModel::Chat().Bytes()},
+                {"gpt_oss_mxfp4", ParityModel("gpt_oss_mxfp4")},
+                {"llama_mixed", ParityModel("llama_mixed")},
+                {"gemma4_q4_k", ParityModel("gemma4_q4_k")},
+                {"gemma4_shared_q4_k", ParityModel("gemma4_shared_q4_k")},
+                {"mimo2_q4_k", ParityModel("mimo2_q4_k")},
+                {"mimo2_q4_k, streaming", ParityModel("mimo2_q4_k"), 300 << 10},
+                {"mixtral, streaming", ParityModel("mixtral"), 300 << 10}};
+  for (const auto& [name, bytes, expert_budget] : models) {
     for (const uint32_t threads : {1u, 2u}) {
       std::vector<junto_token> tokens;
       for (junto_token i = 0; i < 40; ++i) tokens.push_back(i);
-      Setup setup(bytes, threads, tokens);
+      Setup setup(bytes, threads, tokens, expert_budget);
       junto_session* first = setup.sessions[0].get();
       junto_session* second = setup.sessions[1].get();
       Counts counts;

@@ -57,15 +57,16 @@ FIELD(junto_runtime_desc, max_threads, 68);
 FIELD(junto_runtime_desc, isa_deny, 72);
 FIELD(junto_runtime_desc, memory_limit, 80);
 
-SIZE(junto_model_desc, 40);
+SIZE(junto_model_desc, 48);
 FIELD(junto_model_desc, struct_size, 0);
 FIELD(junto_model_desc, flags, 4);
 FIELD(junto_model_desc, progress, 8);
 FIELD(junto_model_desc, progress_user, 16);
 FIELD(junto_model_desc, source, 24);
 FIELD(junto_model_desc, source_size, 32);
+FIELD(junto_model_desc, expert_budget, 40);
 
-SIZE(junto_model_info, 104);
+SIZE(junto_model_info, 112);
 FIELD(junto_model_info, struct_size, 0);
 FIELD(junto_model_info, flags, 4);
 FIELD(junto_model_info, weight_bytes, 8);
@@ -81,6 +82,7 @@ FIELD(junto_model_info, experts_used, 60);
 FIELD(junto_model_info, bos, 64);
 FIELD(junto_model_info, eos, 68);
 FIELD(junto_model_info, architecture, 72);
+FIELD(junto_model_info, expert_bytes, 104);
 
 SIZE(junto_session_desc, 40);
 FIELD(junto_session_desc, struct_size, 0);
@@ -119,7 +121,7 @@ FIELD(junto_chunk, token_count, 40);
 FIELD(junto_chunk, channel, 48);
 FIELD(junto_chunk, call, 52);
 
-SIZE(junto_usage, 88);
+SIZE(junto_usage, 128);
 FIELD(junto_usage, struct_size, 0);
 FIELD(junto_usage, stop, 4);
 FIELD(junto_usage, position, 8);
@@ -132,6 +134,11 @@ FIELD(junto_usage, first_token_ns, 56);
 FIELD(junto_usage, overshoot_max_ns, 64);
 FIELD(junto_usage, prefill_joins, 72);
 FIELD(junto_usage, decode_joins, 80);
+FIELD(junto_usage, expert_hits, 88);
+FIELD(junto_usage, expert_misses, 96);
+FIELD(junto_usage, expert_foreseen, 104);
+FIELD(junto_usage, expert_read_bytes, 112);
+FIELD(junto_usage, expert_stall_ns, 120);
 
 SIZE(junto_status, 4);
 VALUE(JUNTO_OK, 0);

@@ -30,7 +30,9 @@ constexpr size_t kDirectoryBytes = 40;
 constexpr size_t kDirectoryHash = 48;
 constexpr size_t kWeights = 56;
 constexpr size_t kWeightsBytes = 64;
-constexpr size_t kReserved = 88;
+constexpr size_t kExperts = 88;
+constexpr size_t kExpertsHash = 96;
+constexpr size_t kReserved = 104;
 constexpr size_t kLayoutHash = 72;
 constexpr size_t kSource = 80;
 constexpr size_t kHeaderHash = 120;
@@ -219,14 +221,18 @@ TEST_CASE("packing is the same every time, and the same from a split model's wei
 TEST_CASE("a packed file lies as docs/formats.md says") {
   const Bytes gguf = TinyModel::GptOss().Bytes();
   const Bytes packed = PackedBytes(gguf);
-  CHECK(std::memcmp(packed.data(), "JUNTOPAK\x04\x03\x02\x01\x01\0\0\0\x01\0\0\0\x01\0\0\0", 24) ==
+  CHECK(std::memcmp(packed.data(), "JUNTOPAK\x04\x03\x02\x01\x02\0\0\0\x01\0\0\0\x01\0\0\0", 24) ==
         0);
   CHECK(Number(packed, kFileBytes) == packed.size());
   CHECK(Number(packed, kDirectory) == kHeaderBytes);
   const uint64_t directory_end = kHeaderBytes + Number(packed, kDirectoryBytes);
   CHECK(Number(packed, kDirectoryHash) ==
         HashOf(packed.data() + kHeaderBytes, Number(packed, kDirectoryBytes)));
-  CHECK(Number(packed, kWeights) == (directory_end + 4095) / 4096 * 4096);
+  const uint64_t hashes = (directory_end + 7) / 8 * 8;
+  const uint64_t hashes_end = hashes + 8 * Number(packed, kExperts);
+  CHECK(Number(packed, kExperts) == 8);
+  CHECK(Number(packed, kExpertsHash) == HashOf(packed.data() + hashes, hashes_end - hashes));
+  CHECK(Number(packed, kWeights) == (hashes_end + 4095) / 4096 * 4096);
   CHECK(Number(packed, kWeights) + Number(packed, kWeightsBytes) == packed.size());
   CHECK(Number(packed, kHeaderHash) == HashOf(packed.data(), kHeaderHash));
 
@@ -235,7 +241,7 @@ TEST_CASE("a packed file lies as docs/formats.md says") {
   CHECK(kHeaderBytes + 16 + header == directory_end);
   CHECK(std::equal(gguf.begin(), gguf.begin() + static_cast<ptrdiff_t>(header),
                    packed.begin() + kHeaderBytes + 16));
-  CHECK(std::all_of(packed.begin() + static_cast<ptrdiff_t>(directory_end),
+  CHECK(std::all_of(packed.begin() + static_cast<ptrdiff_t>(hashes_end),
                     packed.begin() + static_cast<ptrdiff_t>(Number(packed, kWeights)),
                     [](uint8_t byte) { return byte == 0; }));
 }
@@ -355,7 +361,7 @@ TEST_CASE("files of other versions, byte orders and layouts are named as such") 
     return bytes;
   };
   refuser.CheckRefused(changed(kByteOrder, 0x04030201, 4), JUNTO_E_UNSUPPORTED, "byte order");
-  refuser.CheckRefused(changed(kVersion, 2, 4), JUNTO_E_UNSUPPORTED, "version 2");
+  refuser.CheckRefused(changed(kVersion, 1, 4), JUNTO_E_UNSUPPORTED, "version 1");
   refuser.CheckRefused(changed(kVersion, 0, 4), JUNTO_E_UNSUPPORTED, "version 0");
   refuser.CheckRefused(changed(kPanels, 7, 4), JUNTO_E_UNSUPPORTED, "panels of version 7");
   refuser.CheckRefused(changed(kLayoutHash, 1, 8), JUNTO_E_UNSUPPORTED, "another layout");

@@ -39,6 +39,17 @@ for model in llama mixtral gpt_oss gpt_oss_mxfp4 qwen35; do
   call 0 inspect "$packed"
   said out "mapped"
 
+  case $model in
+  mixtral | gpt_oss*)
+    call 0 logits "$packed" --tokens $tokens --out "$scratch/packed" --expert-budget 200kib
+    same "$scratch/whole" "$scratch/packed"
+    call 1 logits "$packed" --tokens $tokens --out "$scratch/packed" --expert-budget 10
+    said err "at least"
+    call 0 bench "$packed" -p 16 -n 4 -t 2 -r 1 --expert-budget 200kib
+    said out "foreseen"
+    ;;
+  esac
+
   call 0 bench "$file" -p 16 -n 4 -t 2 -r 1 --json
   lines 1
   for key in prefill_tokens_per_s decode_tokens_per_s load_s peak_bytes wall_bytes_per_s \

@@ -1,5 +1,5 @@
 // Any bytes as a packed file: loaded as they are, and again with the hashes set right, so that what
-// lies behind them is reached; what loads must run.
+// lies behind them is reached, with all experts in memory and with few; what loads must run.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -27,6 +27,12 @@ void Sign(std::vector<uint8_t>* bytes) {
     hash.Add(bytes->data() + header.directory, static_cast<size_t>(header.directory_bytes));
     header.directory_hash = hash.value();
   }
+  const uint64_t experts = packed::ExpertHashesOf(header);
+  if (header.experts < bytes->size() && RangeFits(experts, header.experts * 8, bytes->size())) {
+    Hash hash;
+    hash.Add(bytes->data() + experts, static_cast<size_t>(header.experts * 8));
+    header.experts_hash = hash.value();
+  }
   header.header_hash = packed::HashOf(header);
   std::memcpy(bytes->data(), &header, sizeof(header));
 }
@@ -53,7 +59,7 @@ void Converse(junto_model* model) {
   junto_session_release(session);
 }
 
-void LoadAndRun(const std::vector<uint8_t>& bytes, uint32_t flags) {
+void LoadAndRun(const std::vector<uint8_t>& bytes, uint32_t flags, uint64_t expert_budget) {
   test::Host host;
   host.map_shift = 0;
   host.AddFile("model", bytes);
@@ -63,6 +69,7 @@ void LoadAndRun(const std::vector<uint8_t>& bytes, uint32_t flags) {
   junto_model_desc desc;
   junto_model_desc_init(&desc, sizeof(desc));
   desc.flags = flags;
+  desc.expert_budget = expert_budget;
   junto_error err;
   junto_error_init(&err, sizeof(err));
   junto_model* model = nullptr;
@@ -99,8 +106,9 @@ std::vector<std::vector<uint8_t>> FuzzSeeds() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<uint8_t> bytes(data, data + size);
   bytes.reserve(1);  // data() of nothing is still an address
-  junto::LoadAndRun(bytes, 0);
+  junto::LoadAndRun(bytes, 0, 0);
   junto::Sign(&bytes);
-  junto::LoadAndRun(bytes, JUNTO_MODEL_NO_MAP);
+  junto::LoadAndRun(bytes, JUNTO_MODEL_NO_MAP, 0);
+  junto::LoadAndRun(bytes, 0, 128 << 10);
   return 0;
 }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -98,6 +99,8 @@ class Host {
   void AddFile(std::string name, std::vector<uint8_t> bytes) {
     files_[std::move(name)] = std::make_shared<std::vector<uint8_t>>(std::move(bytes));
   }
+  // Changes bytes of a file that may be open.
+  void Damage(const std::string& name, size_t at, uint8_t flip) { (*files_.at(name))[at] ^= flip; }
   bool HasFile(const std::string& name) const { return files_.count(name) != 0; }
   const std::vector<uint8_t>& Bytes(const std::string& name) const { return *files_.at(name); }
 
@@ -112,6 +115,9 @@ class Host {
   FaultPoint progress;  // these three are for the callbacks of a test
   FaultPoint stream;
   FaultPoint logits;
+
+  // How long a read takes.
+  std::atomic<uint32_t> read_delay_us{0};
 
   // Where mappings lie past a multiple of 4096.
   uint32_t map_shift = 1;
@@ -275,6 +281,9 @@ class Host {
     const std::vector<uint8_t>& bytes = *static_cast<File*>(file)->bytes;
     const bool fits = offset <= bytes.size() && size <= bytes.size() - offset;
     if (!fits) host->Mistake("a read past the end of a file");
+    if (host->read_delay_us != 0) {
+      std::this_thread::sleep_for(std::chrono::microseconds(host->read_delay_us));
+    }
     if (host->reads.Hit() || !fits) {
       if (fits) std::memcpy(dst, bytes.data() + offset, size / 2);  // a short read
       return JUNTO_E_IO;

@@ -15,8 +15,10 @@ namespace junto {
 
 // What a reader tells a file about some of its bytes.
 enum class FileHint : uint8_t {
-  kSoon,  // they will be read next: fetching them may begin
-  kDone,  // they were read and copied: nothing need be kept of them in memory
+  kSoon,    // they will be read next: fetching them may begin
+  kDone,    // they were read and copied: nothing need be kept of them in memory
+  kDirect,  // reads whose offset, size and address are multiples of 4096 are of what the reader
+            // will keep: nothing else need; to be said before other threads read
 };
 
 class File {

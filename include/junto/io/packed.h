@@ -23,7 +23,7 @@ namespace packed {
 
 constexpr char kMagic[8] = {'J', 'U', 'N', 'T', 'O', 'P', 'A', 'K'};
 constexpr uint32_t kByteOrder = 0x01020304;
-constexpr uint32_t kVersion = 1;  // of the header and the directory
+constexpr uint32_t kVersion = 2;  // of the header and the directory
 constexpr uint64_t kAlignment = 4096;
 constexpr uint32_t kMaxParts = 65535;
 
@@ -42,7 +42,9 @@ struct Header {
   uint64_t weights_bytes;  // up to the end of the file
   uint64_t layout_hash;    // which tensor lies where in the weights
   uint64_t source;         // fingerprint of the source
-  uint64_t reserved[4];    // 0
+  uint64_t experts;        // of all layers: a hash of each lies behind the directory
+  uint64_t experts_hash;   // of those hashes
+  uint64_t reserved[2];    // 0
   uint64_t header_hash;    // of all before it
 };
 static_assert(sizeof(Header) == 128, "it is written as it is");
@@ -51,6 +53,14 @@ inline uint64_t HashOf(const Header& header) {
   Hash hash;
   hash.Add(&header, offsetof(Header, header_hash));
   return hash.value();
+}
+
+// Where the hashes of experts are, and the weights: behind what comes before them.
+inline uint64_t ExpertHashesOf(const Header& header) {
+  return RoundUp<uint64_t>(header.directory + header.directory_bytes, sizeof(uint64_t));
+}
+inline uint64_t WeightsOf(const Header& header) {
+  return RoundUp(ExpertHashesOf(header) + header.experts * sizeof(uint64_t), kAlignment);
 }
 
 // The directory: one of these for each file of the source, then the headers of those files, each
@@ -166,6 +176,20 @@ class Packed {
   uint64_t weights_bytes() const { return header_.weights_bytes; }
   uint64_t layout_hash() const { return header_.layout_hash; }
   uint64_t source() const { return header_.source; }
+  uint64_t experts() const { return header_.experts; }
+
+  // The PlacedHash of every expert, layer after layer. E_IO, E_FORMAT; throws OutOfMemory.
+  Status ReadExpertHashes(Vector<uint64_t>* hashes) const {
+    hashes->resize(header_.experts);
+    const size_t size = hashes->size() * sizeof(uint64_t);
+    if (size == 0) return Status();
+    JUNTO_TRY(file_->ReadAt(packed::ExpertHashesOf(header_), hashes->data(), size));
+    Hash hash;
+    hash.Add(hashes->data(), size);
+    if (hash.value() == header_.experts_hash) return Status();
+    return Status::Make(Code::kFormat, "packed file: the hashes of %llu experts are damaged",
+                        Wide(header_.experts));
+  }
 
  private:
   static unsigned long long Wide(uint64_t x) { return x; }
@@ -207,9 +231,9 @@ class Packed {
     const bool sound = zeros && header_.parts != 0 && header_.parts <= packed::kMaxParts &&
                        header_.directory == sizeof(header_) && records <= header_.directory_bytes &&
                        RangeFits(header_.directory, header_.directory_bytes, end) &&
-                       header_.weights == RoundUp(header_.directory + header_.directory_bytes,
-                                                  packed::kAlignment) &&
-                       header_.weights < end && header_.weights_bytes == end - header_.weights;
+                       header_.experts < end / sizeof(uint64_t) &&
+                       header_.weights == packed::WeightsOf(header_) && header_.weights < end &&
+                       header_.weights_bytes == end - header_.weights;
     if (sound) return Status();
     return Status::Make(
         Code::kFormat,

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "junto/base/background.h"
 #include "junto/io/packed.h"
 #include "junto/model/families.h"
 #include "junto/runtime/loader.h"
@@ -24,6 +25,7 @@ struct Services {
   Memory* memory = nullptr;
   Executor* executor = nullptr;
   const KernelTable* kernels = nullptr;
+  BackgroundService* background = nullptr;  // nullptr: experts are read by who waits for them
 };
 
 struct LoadOptions {
@@ -31,6 +33,7 @@ struct LoadOptions {
   bool metadata_only = false;
   bool in_place = true;  // a packed file's bytes, where it can map them, last as long as the model
   bool widen = false;    // every matrix as F32, for tests of the rest
+  uint64_t expert_budget = 0;  // bytes of experts in memory at a time; 0: all of them
   Loader::Options loader;
   Owned<FloatGemm>* gemm = nullptr;  // to take over, for float matrices
 };
@@ -53,8 +56,10 @@ class Model {
 
     model->weights_.layers.resize(model->spec_.layers.size());
     JUNTO_TRY(model->Measure(options.widen));
-    if (model->packed_ != nullptr) {
-      JUNTO_TRY(model->CheckPacked());
+    if (model->packed_ != nullptr) JUNTO_TRY(model->CheckPacked());
+    if (options.expert_budget != 0 && model->expert_bytes() != 0) {
+      JUNTO_TRY(model->PlanExperts(options));
+    } else if (model->packed_ != nullptr) {
       model->MapWeights(options);
     }
     if (!options.metadata_only) JUNTO_TRY(model->LoadWeights(options));
@@ -94,14 +99,30 @@ class Model {
 
   // For planning it is complete even without weights.
   Engine engine() const {
-    return {&spec_, &weights_, ropes_.data(), services_.kernels, services_.executor, gemm_.get()};
+    return {&spec_,      &weights_,     ropes_.data(), services_.kernels, services_.executor,
+            gemm_.get(), experts_.get()};
   }
 
   // Tells it from other models: the same for a file and what was packed from it.
   uint64_t fingerprint() const { return fingerprint_; }
 
-  uint64_t weight_bytes() const { return weight_bytes_; }  // in memory, or mapped
+  // In memory, or mapped.
+  uint64_t weight_bytes() const {
+    return weight_bytes_ + (experts_ == nullptr ? 0 : experts_->bytes());
+  }
   uint64_t mapped_bytes() const { return mapped_ ? weight_bytes_ : 0; }
+  // Room for all experts, whether they are in memory or not, as a budget counts it.
+  uint64_t expert_bytes() const {
+    uint64_t count = 0;
+    uint64_t largest = 0;
+    for (size_t i = 0; i < spec_.layers.size(); ++i) {
+      const RouterSpec& router = spec_.layers[i].ffn.router;
+      if (router.experts == 0) continue;
+      count += router.experts;
+      largest = std::max(largest, weights_.layers[i].expert_stride);
+    }
+    return count * largest;
+  }
   // Of the temporary while loading.
   uint64_t load_bytes() const { return packed_ != nullptr ? 0 : load_size_.temporary; }
   const Packed* packed() const { return packed_.get(); }  // nullptr for GGUF
@@ -170,7 +191,7 @@ class Model {
   Status Measure(bool widen) {
     Arena arena;
     LayoutHash layout;
-    LayOutWeights(spec_, widen, &arena, &weights_, [&](const Placement& placement) {
+    LayOutWeights(spec_, widen, false, &arena, &weights_, [&](const Placement& placement) {
       layout.Add(placement);
       Loader::Measure(placement, &load_size_);
     });
@@ -199,6 +220,33 @@ class Model {
                         static_cast<unsigned long long>(packed_->layout_hash()));
   }
 
+  // Experts stay in the file, but for those that the budget holds.
+  Status PlanExperts(const LoadOptions& options) {
+    if (packed_ == nullptr || !options.in_place) {
+      return Status::Make(Code::kInvalid,
+                          "expert_budget of %llu bytes: only a packed file that stays open can "
+                          "hand out its experts one by one",
+                          static_cast<unsigned long long>(options.expert_budget));
+    }
+    Owned<ExpertCache> cache = New<ExpertCache>(services_.memory, Tag::kObject, services_.memory);
+    for (size_t i = 0; i < spec_.layers.size(); ++i) {
+      const LayerWeights& layer = weights_.layers[i];
+      const RouterSpec& router = spec_.layers[i].ffn.router;
+      cache->AddLayer({layer.expert_offset, layer.expert_stride, layer.expert_bytes, router.experts,
+                       router.experts_used});
+    }
+    JUNTO_TRY(cache->Plan(options.expert_budget));
+    if (packed_->experts() != cache->total()) {
+      return Status::Make(Code::kFormat, "packed file: hashes of %llu experts, %u expected",
+                          static_cast<unsigned long long>(packed_->experts()), cache->total());
+    }
+    Arena arena;
+    LayOutWeights(spec_, false, true, &arena, &weights_, [](const Placement&) {});
+    weight_bytes_ = arena.used();
+    experts_ = std::move(cache);
+    return Status();
+  }
+
   // In place where the file can and kernels can read it; for a plan it is enough to have tried.
   void MapWeights(const LoadOptions& options) {
     if (!options.in_place || !options.loader.map) return;
@@ -218,7 +266,8 @@ class Model {
     // Nothing writes to weights that are mapped.
     Arena arena(const_cast<uint8_t*>(weights), weight_bytes_);
     if (packed_ != nullptr) {
-      LayOutWeights(spec_, options.widen, &arena, &weights_, [](const Placement&) {});
+      LayOutWeights(spec_, options.widen, experts_ != nullptr, &arena, &weights_,
+                    [](const Placement&) {});
       JUNTO_TRY(ReadPacked(options.loader));
     } else {
       JUNTO_TRY(Transcode(options, &arena));
@@ -233,7 +282,7 @@ class Model {
     Loader loader(gguf_.get(), services_.executor, &sink, load_size_.total, options.loader);
     JUNTO_TRY(loader.Prepare(load_size_.temporary, services_.memory));
     Status status;
-    LayOutWeights(spec_, options.widen, arena, &weights_, [&](const Placement& placement) {
+    LayOutWeights(spec_, options.widen, false, arena, &weights_, [&](const Placement& placement) {
       if (status.ok()) status = loader.Load(placement);
     });
     loader.Finish();
@@ -242,19 +291,40 @@ class Model {
 
   // A packed file's weights as they are; what is mapped is there already.
   Status ReadPacked(const Loader::Options& options) {
+    uint64_t skipped = 0;  // experts that stay in the file
     uint64_t done = mapped_ ? weight_bytes_ : 0;
     do {
-      const uint64_t size = std::min(weight_bytes_ - done, Loader::kPieceBytes);
+      uint64_t size = std::min(weight_bytes_ - done, Loader::kPieceBytes);
+      if (experts_ != nullptr) size = std::min(size, SkipExperts(done, &skipped));
       if (size != 0) {
-        JUNTO_TRY(packed_->file()->ReadAt(packed_->weights() + done, storage_.data() + done, size));
+        JUNTO_TRY(packed_->file()->ReadAt(packed_->weights() + done + skipped,
+                                          storage_.data() + done, size));
       }
       done += size;
       if (options.progress != nullptr) JUNTO_TRY(options.progress->Update(done, weight_bytes_));
     } while (done < weight_bytes_);
     if (!mapped_ && !options.keep_cache) {
-      packed_->file()->Hint(packed_->weights(), weight_bytes_, FileHint::kDone);
+      packed_->file()->Hint(packed_->weights(), packed_->weights_bytes(), FileHint::kDone);
     }
-    return Status();
+    if (experts_ == nullptr) return Status();
+    JUNTO_TRY(packed_->ReadExpertHashes(experts_->hashes()));
+    if (!options.keep_cache) {
+      packed_->file()->Hint(packed_->weights(), packed_->weights_bytes(), FileHint::kDirect);
+    }
+    return experts_->Open(packed_->file(), packed_->weights(), services_.background);
+  }
+
+  // Leaves out the experts that begin where `done` bytes of the rest and `*skipped` of experts end.
+  // How much of the rest follows.
+  uint64_t SkipExperts(uint64_t done, uint64_t* skipped) const {
+    for (size_t i = 0; i < spec_.layers.size(); ++i) {
+      const LayerWeights& layer = weights_.layers[i];
+      const uint32_t experts = spec_.layers[i].ffn.router.experts;
+      if (experts == 0 || layer.expert_offset < done + *skipped) continue;
+      if (layer.expert_offset > done + *skipped) return layer.expert_offset - done - *skipped;
+      *skipped += experts * layer.expert_stride;
+    }
+    return weight_bytes_ - done;
   }
 
   // Float matrices get the tiles that a FloatGemm wants, for a plan too. Gate and up, which are run
@@ -315,8 +385,9 @@ class Model {
   ChatMarkup markup_;
   OutputMarkup output_;
   ModelWeights weights_;
-  Block storage_;    // of the weights, or
-  Mapping mapping_;  // where they are mapped
+  Block storage_;               // of the weights, or
+  Mapping mapping_;             // where they are mapped
+  Owned<ExpertCache> experts_;  // nullptr: all are in memory; reads packed_
   Owned<FloatGemm> gemm_;
   Vector<double> frequencies_;
   Vector<RopeTable> ropes_;

@@ -12,7 +12,7 @@
 #include "junto/runtime/float_gemm.h"
 #include "junto/runtime/kv_cache.h"
 #include "junto/runtime/state_cache.h"
-#include "junto/runtime/weights.h"
+#include "junto/runtime/weight_store.h"
 
 namespace junto {
 
@@ -30,6 +30,7 @@ struct Engine {
   const KernelTable* kernels = nullptr;
   Executor* executor = nullptr;
   FloatGemm* gemm = nullptr;  // nullptr: kernels alone, and the bits that docs/numerics.md promises
+  ExpertCache* experts = nullptr;  // nullptr: all of them are in memory
 };
 
 struct PassRow {
@@ -76,15 +77,25 @@ struct Activations {
 // Which rows each expert works on: slot s is the work of one expert on one row. Slots are ordered
 // by expert, then by row. A dense network is one expert that works on every row.
 struct ExpertSlots {
-  uint32_t* active = nullptr;  // [active_count] experts with work, ascending
+  ExpertWave wave;             // of all experts with work
   uint32_t* begin = nullptr;   // [experts + 1] slots of expert e: [begin[e], begin[e + 1])
   uint32_t* row = nullptr;     // [slots] the row each slot works on
   uint32_t* slot = nullptr;    // [rows][experts_used] the slot of each row's choice, by rank
   uint32_t* expert = nullptr;  // [rows][experts_used] the router's choice, by rank
   float* weight = nullptr;     // [rows][experts_used]
-  uint32_t active_count = 0;
   uint32_t most = 0;  // slots that any expert has
 };
+
+// What a layer's first rows will likely choose; see stages/experts.h.
+struct Foresight {
+  Activations normed;
+  Activations logits;
+  uint32_t* experts = nullptr;  // [rows][experts_used], of which `count` are known
+  float* weights = nullptr;     // of no use
+  uint32_t layer = 0;
+  uint32_t count = 0;
+};
+constexpr uint32_t kForeseenRows = 16;  // a prompt's other rows choose much the same experts
 
 // What a worker needs for one value head of a delta-net, in floats that begin at `start`; nullptr:
 // only how many.
@@ -149,12 +160,17 @@ class Pass {
     beside_weights = TakeActivations(rows, widths.beside_weights, false, arena);
     layer_inputs = TakeActivations(rows, widths.inputs, false, arena);
     input_gated = TakeActivations(rows, engine.spec->layer_inputs.width, true, arena);
-    slots.active = arena->Take<uint32_t>(widths.experts);
+    slots.wave.experts = arena->Take<uint32_t>(widths.experts);
     slots.begin = arena->Take<uint32_t>(widths.experts + 1);
     slots.row = arena->Take<uint32_t>(uint64_t{rows} * widths.experts_used);
     slots.slot = arena->Take<uint32_t>(uint64_t{rows} * widths.experts_used);
     slots.expert = arena->Take<uint32_t>(uint64_t{rows} * widths.experts_used);
     slots.weight = arena->Take<float>(uint64_t{rows} * widths.experts_used);
+    const uint32_t foreseen = engine.experts == nullptr ? 0 : std::min(rows, kForeseenRows);
+    foresight.normed = TakeActivations(foreseen, width, true, arena);
+    foresight.logits = TakeActivations(foreseen, widths.experts, false, arena);
+    foresight.experts = arena->Take<uint32_t>(uint64_t{foreseen} * widths.experts_used);
+    foresight.weights = arena->Take<float>(uint64_t{foreseen} * widths.experts_used);
     angle_stride_ = widths.rope_pairs;
     cosine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     sine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
@@ -168,7 +184,11 @@ class Pass {
   }
 
   // ---- what to run, set between passes
-  void Clear() { row_count_ = run_count_ = head_count_ = 0; }
+  void Clear() {
+    row_count_ = run_count_ = head_count_ = 0;
+    foresight.layer = 0;
+    counters = ExpertCounters();
+  }
   // A row that sees all before it and itself. False when the pass is full.
   bool AddRow(KvCache* kv, const StateCache* states, uint64_t position, int32_t token) {
     return AddRow(kv, states, position, position + 1, token);
@@ -224,6 +244,8 @@ class Pass {
   Activations input_gated;
   Activations head_input;  // by row of logits, two rows of blocks: rounded, and what rounding left
   ExpertSlots slots;
+  Foresight foresight;
+  ExpertCounters counters;  // since Clear
 
  private:
   // The largest sizes that any layer asks for.

@@ -7,22 +7,10 @@
 #include <atomic>
 #include <cstdint>
 
+#include "junto/runtime/interrupt.h"
 #include "junto/runtime/stages.h"
 
 namespace junto {
-
-constexpr uint64_t kNoBudget = ~uint64_t{0};
-
-// When to stop early. Looked at between pieces of tiles.
-class Interrupt {
- public:
-  virtual ~Interrupt() = default;
-  // Whether somebody asked to cancel; any thread.
-  virtual bool Cancelled() = 0;
-  // The time budget, and what of it is used up; kNoBudget: there is none, and stages run undivided.
-  virtual uint64_t Budget() = 0;
-  virtual uint64_t Elapsed() = 0;
-};
 
 // What a piece of each kind of stage took lately, in nanoseconds for one worker, so that a budget
 // is given out in ranges that end with it. It decides when a pass stops, never what it computes.
@@ -62,18 +50,19 @@ class Program {
   uint32_t end() const { return head_stage() + kHeadStageCount; }
 
   // Runs from the cursor to stage `end` (exclusive). OK; YIELDED with the cursor where to resume;
-  // CANCELLED: the pass must be begun again; or what the executor reports, likewise. With a budget
-  // it stops before a piece that would not fit, but runs some piece where `progress` says that none
-  // has been run within the budget yet.
+  // CANCELLED: the pass must be begun again; or what the executor or a read of experts reports,
+  // likewise. With a budget it stops before a piece that would not fit, but runs some piece where
+  // `progress` says that none has been run within the budget yet. A pass that is not running holds
+  // no experts.
   Status Run(Pass* pass, uint32_t end, Interrupt* interrupt, Pace* pace, bool* progress,
              Cursor* cursor) const {
     pace->Begin(pass->row_count());
-    while (cursor->stage < end) {
-      JUNTO_TRY(RunStage(pass, interrupt, pace, progress, cursor));
-      cursor->stage += 1;
-      cursor->piece = 0;
+    Status status;
+    while (status.ok() && cursor->stage < end) {
+      status = RunStage(pass, interrupt, pace, progress, cursor);
     }
-    return Status();
+    if (!status.ok()) stages::LetGo(pass);
+    return status;
   }
 
  private:
@@ -112,11 +101,23 @@ class Program {
     stage.run_part(pass, layer, piece / parts, part, worker);
   }
 
+  // The rest of a stage, and on to the next.
   Status RunStage(Pass* pass, Interrupt* interrupt, Pace* pace, bool* progress,
                   Cursor* cursor) const {
     const uint32_t layer =
         cursor->stage < kEntryStageCount ? 0 : (cursor->stage - kEntryStageCount) / kStagesPerLayer;
     const uint32_t kind = KindAt(cursor->stage);
+    const Stage& stage = StageOf(kind);
+    if (stage.enter != nullptr) JUNTO_TRY(stage.enter(pass, layer, interrupt));
+    JUNTO_TRY(RunPieces(pass, kind, layer, interrupt, pace, progress, cursor));
+    const bool again = stage.again != nullptr && stage.again(pass, layer);
+    cursor->stage = again ? cursor->stage - kWaveStages + 1 : cursor->stage + 1;
+    cursor->piece = 0;
+    return Status();
+  }
+
+  static Status RunPieces(Pass* pass, uint32_t kind, uint32_t layer, Interrupt* interrupt,
+                          Pace* pace, bool* progress, Cursor* cursor) {
     const Stage& stage = StageOf(kind);
     const Pieces pieces(stage, *pass, layer);
     Executor* executor = pass->engine().executor;

@@ -27,6 +27,7 @@ struct Usage {
   uint64_t overshoot_max_ns = 0;
   uint64_t prefill_joins = 0;
   uint64_t decode_joins = 0;
+  ExpertCounters experts;
 
   // Calls f with a pointer to each number that is kept here and not elsewhere.
   template <class F>
@@ -286,6 +287,7 @@ class Session {
     const bool decoding = generation_.new_tokens() != 0;
     (decoding ? usage_.decode_ns : usage_.prefill_ns) += elapsed_ns;
     (decoding ? usage_.decode_joins : usage_.prefill_joins) += joins;
+    usage_.experts.Add(pass->counters);
     sequence_.Hold(pass_rows_);
     pass_rows_ = 0;
     if (!wants_logits_) return Status();
@@ -451,6 +453,7 @@ class Session {
     }
     sequence_.Hold(rows);
     usage_.prefill_joins += cursor.joins;
+    usage_.experts.Add(pass_.counters);
     return Status();
   }
 

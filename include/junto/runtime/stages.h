@@ -5,7 +5,9 @@
 
 #include <cstdint>
 
+#include "junto/runtime/interrupt.h"
 #include "junto/runtime/stages/embed.h"
+#include "junto/runtime/stages/experts.h"
 #include "junto/runtime/stages/feed_forward.h"
 #include "junto/runtime/stages/head.h"
 #include "junto/runtime/stages/layer_input.h"
@@ -21,15 +23,26 @@ struct Stage {
   // Instead of `run`, for tiles that can be divided by rows; and the most rows that a tile has.
   void (*run_part)(Pass* pass, uint32_t layer, uint32_t tile, RowPart part, uint32_t worker);
   uint32_t (*rows)(const Pass& pass, uint32_t layer);
+  // What the thread that runs the pass does before the tiles, and again when it comes back to them;
+  // may wait and be interrupted; nullptr: nothing.
+  Status (*enter)(Pass* pass, uint32_t layer, Interrupt* interrupt);
+  // What it does behind them; true: the last kWaveStages stages run again.
+  bool (*again)(Pass* pass, uint32_t layer);
 };
 
 constexpr Stage Whole(decltype(Stage::tiles) tiles, decltype(Stage::run) run,
                       decltype(Stage::together) together = nullptr) {
-  return {tiles, run, together, nullptr, nullptr};
+  return {tiles, run, together, nullptr, nullptr, nullptr, nullptr};
 }
 constexpr Stage Divided(decltype(Stage::tiles) tiles, decltype(Stage::run_part) run,
                         decltype(Stage::rows) rows = stages::RowTiles) {
-  return {tiles, nullptr, nullptr, run, rows};
+  return {tiles, nullptr, nullptr, run, rows, nullptr, nullptr};
+}
+constexpr Stage Entered(Stage stage, decltype(Stage::enter) enter,
+                        decltype(Stage::again) again = nullptr) {
+  stage.enter = enter;
+  stage.again = again;
+  return stage;
 }
 
 constexpr Stage kEntryStages[] = {
@@ -47,13 +60,17 @@ constexpr Stage kLayerStages[] = {
     Whole(stages::RowTiles, stages::EnterFeedForward),
     Divided(stages::RouteTiles, stages::Route),
     Whole(stages::OneTile, stages::Group),
-    Divided(stages::GateUpTiles, stages::GateUp, stages::GateUpRows),
-    Divided(stages::DownTiles, stages::Down, stages::DownRows),
+    Whole(stages::ForeseeTiles, stages::Foresee),
+    Entered(Whole(stages::NoTiles, nullptr), stages::FetchExperts),
+    Entered(Divided(stages::GateUpTiles, stages::GateUp, stages::GateUpRows), stages::HoldExperts),
+    Entered(Divided(stages::DownTiles, stages::Down, stages::DownRows), stages::HoldExperts,
+            stages::LeaveWave),
     Whole(stages::RowTiles, stages::LeaveFeedForward),
     Divided(stages::GateInputTiles, stages::GateInput),
     Divided(stages::ProjectInputTiles, stages::ProjectInput),
     Whole(stages::AddInputTiles, stages::AddInput),
 };
+constexpr uint32_t kWaveStages = 3;  // that run for each wave of experts, the last ones `again`
 constexpr uint32_t kStagesPerLayer = sizeof(kLayerStages) / sizeof(kLayerStages[0]);
 constexpr Stage kHeadStages[] = {
     Whole(stages::EnterHeadTiles, stages::EnterHead),

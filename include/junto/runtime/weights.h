@@ -34,6 +34,14 @@ struct FeedForwardWeights {
   Matrix down;
 };
 
+// [gate 0][up 0][gate 1][up 1] ... [down] begin at `record`.
+inline void PointInto(const uint8_t* record, FeedForwardWeights* ffn) {
+  const PanelMatrix& gate = ffn->gate.panels;
+  ffn->up.panels.data = record + PanelBytes(gate.format, gate.columns);
+  ffn->down.panels.data = record + PanelCount(gate.rows) * gate.stride;
+  ffn->gate.panels.data = record;
+}
+
 struct DeltaNetWeights {
   const float* convolution = nullptr;  // [taps][channels]
   const float* slope = nullptr;
@@ -62,8 +70,11 @@ struct LayerWeights {
   const float* route_norm = nullptr;
   const float* route_bias = nullptr;
   const float* expert_scale = nullptr;
-  FeedForwardWeights ffn;      // the dense network, or expert 0
-  uint64_t expert_stride = 0;  // bytes from one expert to the next
+  FeedForwardWeights ffn;            // the dense network, or expert 0
+  const uint8_t* experts = nullptr;  // the first; nullptr: they are not in memory
+  uint64_t expert_offset = 0;        // of the first among the weights of a file
+  uint64_t expert_bytes = 0;         // of one
+  uint64_t expert_stride = 0;        // from one to the next
   const float* ffn_post_norm = nullptr;
   const float* beside_norm = nullptr;
   FeedForwardWeights beside;
@@ -123,12 +134,12 @@ inline uint64_t RowsOf(const TensorInfo& tensor) {
 
 // Places tensors in an Arena and calls `visit` with a Placement for each, in ascending order of
 // offset, but that the panels of up begin among those of gate. With `widen`, every matrix becomes
-// F32.
+// F32. With `apart`, experts are left out of the arena: offsets remain what they are with them.
 template <class Visit>
 class WeightLayout {
  public:
-  WeightLayout(Arena* arena, bool widen, Visit* visit)
-      : arena_(arena), widen_(widen), visit_(visit) {}
+  WeightLayout(Arena* arena, bool widen, bool apart, Visit* visit)
+      : arena_(arena), widen_(widen), apart_(apart), visit_(visit) {}
 
   const float* PlaceVector(const TensorInfo* tensor, bool transposed = false) {
     if (tensor == nullptr) return nullptr;
@@ -138,7 +149,7 @@ class WeightLayout {
       Placement placement;
       placement.tensor = tensor;
       placement.rows = RowsOf(*tensor);
-      placement.offset = arena_->used() - count * sizeof(float);
+      placement.offset = End() - count * sizeof(float);
       placement.transposed = transposed;
       (*visit_)(placement);
     }
@@ -162,42 +173,51 @@ class WeightLayout {
     Matrix matrix = Describe(ref);
     const uint64_t bytes = PanelCount(ref.rows) * matrix.panels.stride;
     const uint8_t* data = arena_->Take<uint8_t>(bytes);
-    Report(ref, 0, matrix, arena_->used() - bytes);
+    Report(ref, 0, matrix, End() - bytes);
     matrix.panels.data = data;
     matrix.bias = PlaceVector(ref.bias);
     return matrix;
   }
 
-  // All experts of a layer, each [gate 0][up 0][gate 1][up 1] ... [down], then the biases. Returns
-  // the bytes from one expert to the next.
-  uint64_t PlaceFeedForward(const FeedForwardSpec& spec, FeedForwardWeights* ffn) {
+  // All experts of a layer, each [gate 0][up 0][gate 1][up 1] ... [down], then the biases.
+  void PlaceExperts(const FeedForwardSpec& spec, LayerWeights* to) {
+    FeedForwardWeights* const ffn = &to->ffn;
     ffn->gate = Describe(spec.gate);
     ffn->up = Describe(spec.up);
     ffn->down = Describe(spec.down);
+    const uint64_t up = ffn->gate.panels.stride;
     const uint64_t pair = ffn->gate.panels.stride + ffn->up.panels.stride;
     const uint64_t pairs = PanelCount(spec.gate.rows) * pair;
-    const uint64_t down = PanelCount(spec.down.rows) * ffn->down.panels.stride;
-    const uint64_t stride = RoundUp(pairs + down, kExpertAlignment);
-    const uint64_t bytes = stride * spec.gate.count;
-    const uint8_t* data = arena_->Take<uint8_t>(bytes, kExpertAlignment);
-    const uint64_t up = ffn->gate.panels.stride;
     ffn->gate.panels.stride = ffn->up.panels.stride = pair;
+    to->expert_bytes = pairs + PanelCount(spec.down.rows) * ffn->down.panels.stride;
+    to->expert_stride = RoundUp(to->expert_bytes, kExpertAlignment);
+    const uint64_t bytes = to->expert_stride * spec.gate.count;
+    if (apart_ && spec.router.experts != 0) {
+      arena_->Take<uint8_t>(0, kExpertAlignment);
+      left_out_ += bytes;
+      to->experts = nullptr;
+    } else {
+      to->experts = arena_->Take<uint8_t>(bytes, kExpertAlignment);
+    }
+    to->expert_offset = End() - bytes;
     for (uint32_t expert = 0; expert < spec.gate.count; ++expert) {
-      const uint64_t offset = arena_->used() - bytes + expert * stride;
+      const uint64_t offset = to->expert_offset + expert * to->expert_stride;
       Report(spec.gate, expert, ffn->gate, offset);
       Report(spec.up, expert, ffn->up, offset + up);
       Report(spec.down, expert, ffn->down, offset + pairs);
     }
-    if (data != nullptr) {
-      ffn->gate.panels.data = data;
-      ffn->up.panels.data = data + up;
-      ffn->down.panels.data = data + pairs;
-    }
+    if (to->experts != nullptr) PointInto(to->experts, ffn);
     ffn->gate.tile_panels = ffn->up.tile_panels = TilePanels(pair, PanelCount(spec.gate.rows));
     ffn->gate.bias = PlaceVector(spec.gate.bias);
     ffn->up.bias = PlaceVector(spec.up.bias);
     ffn->down.bias = PlaceVector(spec.down.bias);
-    return stride;
+  }
+
+  void PlaceBeside(const FeedForwardSpec& spec, FeedForwardWeights* to) {
+    if (spec.width == 0) return;
+    LayerWeights alone;
+    PlaceExperts(spec, &alone);
+    *to = alone.ffn;
   }
 
   void PlaceDeltaNet(const DeltaNetSpec& from, DeltaNetWeights* to) {
@@ -227,10 +247,10 @@ class WeightLayout {
     to->route_norm = PlaceVector(from.ffn.route_norm);
     to->route_bias = PlaceVector(from.ffn.route_bias);
     to->expert_scale = PlaceVector(from.ffn.expert_scale);
-    to->expert_stride = PlaceFeedForward(from.ffn, &to->ffn);
+    PlaceExperts(from.ffn, to);
     to->ffn_post_norm = PlaceVector(from.ffn_post_norm);
     to->beside_norm = PlaceVector(from.beside_norm);
-    if (from.beside.width != 0) PlaceFeedForward(from.beside, &to->beside);
+    PlaceBeside(from.beside, &to->beside);
     to->beside_gate = PlaceMatrix(from.beside_gate);
     to->beside_post_norm = PlaceVector(from.beside_post_norm);
     to->post_norm = PlaceVector(from.post_norm);
@@ -241,6 +261,9 @@ class WeightLayout {
   }
 
  private:
+  // Of what is placed, experts that are left out included.
+  uint64_t End() const { return arena_->used() + left_out_; }
+
   void Report(const MatrixRef& ref, uint32_t expert, const Matrix& matrix, uint64_t offset) {
     if (!arena_->ok()) return;
     Placement placement;
@@ -255,15 +278,17 @@ class WeightLayout {
 
   Arena* arena_;
   bool widen_;
+  bool apart_;
   Visit* visit_;
+  uint64_t left_out_ = 0;  // a multiple of kExpertAlignment, so that nothing moves within it
 };
 
-// Lays out the whole model; `weights->layers` already has its size. Nothing is placed beyond an
-// arena that is too small.
+// Lays out the whole model, see WeightLayout; `weights->layers` already has its size. Nothing is
+// placed beyond an arena that is too small.
 template <class Visit>
-void LayOutWeights(const ModelSpec& spec, bool widen, Arena* arena, ModelWeights* weights,
-                   Visit&& visit) {
-  WeightLayout<std::remove_reference_t<Visit>> layout(arena, widen, &visit);
+void LayOutWeights(const ModelSpec& spec, bool widen, bool apart, Arena* arena,
+                   ModelWeights* weights, Visit&& visit) {
+  WeightLayout<std::remove_reference_t<Visit>> layout(arena, widen, apart, &visit);
   weights->embedding = layout.PlaceMatrix(spec.embedding);
   weights->input_embedding = layout.PlaceMatrix(spec.layer_inputs.embedding);
   weights->input_projection = layout.PlaceMatrix(spec.layer_inputs.projection);
@@ -276,29 +301,6 @@ void LayOutWeights(const ModelSpec& spec, bool widen, Arena* arena, ModelWeights
   weights->head = spec.head.weight == spec.embedding.weight ? weights->embedding
                                                             : layout.PlaceMatrix(spec.head);
 }
-
-// The only way a tile sees an expert. Resident weights answer with a pointer.
-class WeightStore {
- public:
-  explicit WeightStore(const ModelWeights* weights) : weights_(weights) {}
-
-  // Any thread. The result is valid as long as the weights.
-  FeedForwardWeights Acquire(uint32_t layer, uint32_t expert) const {
-    const LayerWeights& from = weights_->layers[layer];
-    FeedForwardWeights ffn = from.ffn;
-    Matrix* matrices[3] = {&ffn.gate, &ffn.up, &ffn.down};
-    for (int i = 0; i < 3; ++i) {
-      matrices[i]->panels.data += expert * from.expert_stride;
-      if (matrices[i]->bias != nullptr) {
-        matrices[i]->bias += uint64_t{expert} * matrices[i]->panels.rows;
-      }
-    }
-    return ffn;
-  }
-
- private:
-  const ModelWeights* weights_;
-};
 
 }  // namespace junto
 

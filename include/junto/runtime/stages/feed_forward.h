@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "junto/runtime/stages/residual.h"
+#include "junto/runtime/stages/experts.h"
 
 namespace junto {
 namespace stages {
@@ -122,21 +122,21 @@ inline void Group(Pass* pass, uint32_t layer, uint32_t, uint32_t) {
   const RouterSpec& router = pass->engine().spec->layers[layer].ffn.router;
   ExpertSlots& slots = pass->slots;
   if (router.experts == 0) {
-    slots.active[0] = 0;
-    slots.active_count = 1;
+    slots.wave.experts[0] = 0;
+    slots.wave.count = 1;
     slots.begin[0] = 0;
     slots.begin[1] = slots.most = pass->row_count();
     for (uint32_t row = 0; row < pass->row_count(); ++row) slots.row[row] = row;
-    return;
+    return AskForExperts(pass, layer);
   }
   ChooseExperts(pass, layer);
   const uint32_t choices = pass->row_count() * router.experts_used;
   std::fill(slots.begin, slots.begin + router.experts + 1, 0u);
   for (uint32_t c = 0; c < choices; ++c) ++slots.begin[slots.expert[c] + 1];
-  slots.active_count = slots.most = 0;
+  slots.wave.count = slots.most = 0;
   for (uint32_t e = 0; e < router.experts; ++e) {
     slots.most = std::max(slots.most, slots.begin[e + 1]);
-    if (slots.begin[e + 1] != 0) slots.active[slots.active_count++] = e;
+    if (slots.begin[e + 1] != 0) slots.wave.experts[slots.wave.count++] = e;
     slots.begin[e + 1] += slots.begin[e];
   }
   // begin[e] walks through the slots of e and ends where e + 1 begins; then everything moves back.
@@ -147,15 +147,23 @@ inline void Group(Pass* pass, uint32_t layer, uint32_t, uint32_t) {
   }
   for (uint32_t e = router.experts; e > 0; --e) slots.begin[e] = slots.begin[e - 1];
   slots.begin[0] = 0;
+  AskForExperts(pass, layer);
 }
 
-// ---- gate, up and activation: tile = (active expert, tile of its gate), then a tile of what the
-// network beside has as down
-inline uint32_t ExpertGateTiles(const Pass& pass, uint32_t layer) {
-  return pass.slots.active_count * pass.engine().weights->layers[layer].ffn.gate.tiles();
+// The expert whose tile this is, of those in the wave.
+inline uint32_t ExpertOfTile(const Pass& pass, uint32_t tile, uint32_t tiles_per_expert) {
+  return pass.slots.wave.experts[pass.slots.wave.done + tile / tiles_per_expert];
 }
+inline uint32_t ExpertTiles(const Pass& pass, const Matrix& matrix) {
+  return (pass.slots.wave.ready - pass.slots.wave.done) * matrix.tiles();
+}
+
+// ---- gate, up and activation: tile = (expert of the wave, tile of its gate); with the first wave,
+// also a tile of what the network beside has as down
 inline uint32_t GateUpTiles(const Pass& pass, uint32_t layer) {
-  return ExpertGateTiles(pass, layer) + pass.engine().weights->layers[layer].beside.down.tiles();
+  const LayerWeights& weights = pass.engine().weights->layers[layer];
+  const uint32_t beside = pass.slots.wave.done == 0 ? weights.beside.down.tiles() : 0;
+  return ExpertTiles(pass, weights.ffn.gate) + beside;
 }
 inline uint32_t GateUpRows(const Pass& pass, uint32_t layer) {
   const bool beside = pass.engine().weights->layers[layer].beside.down.present();
@@ -165,30 +173,31 @@ inline void GateUp(Pass* pass, uint32_t layer, uint32_t index, RowPart part, uin
   const Engine& engine = pass->engine();
   const LayerWeights& weights = engine.weights->layers[layer];
   const LayerSpec& spec = engine.spec->layers[layer];
-  if (const uint32_t experts = ExpertGateTiles(*pass, layer); index >= experts) {
+  if (const uint32_t experts = ExpertTiles(*pass, weights.ffn.gate); index >= experts) {
     Activations x = pass->beside_gated;
     x.columns = spec.beside.width;
     return RunRowsTile(*pass, weights.beside.down, index - experts, part, x, pass->projected);
   }
   const uint32_t tiles = weights.ffn.gate.tiles();
-  const uint32_t expert = pass->slots.active[index / tiles];
+  const uint32_t expert = ExpertOfTile(*pass, index, tiles);
+  const WeightStore store(engine.weights, engine.experts);
   uint32_t begin = pass->slots.begin[expert];
   uint32_t end = pass->slots.begin[expert + 1];
   part.Cut(&begin, &end);
-  RunGateUpTile(*pass, spec.ffn, WeightStore(engine.weights).Acquire(layer, expert), index % tiles,
-                pass->normed, pass->slots.row, begin, end, pass->gated, worker);
+  RunGateUpTile(*pass, spec.ffn, store.Acquire(layer, expert), index % tiles, pass->normed,
+                pass->slots.row, begin, end, pass->gated, worker);
 }
 
-// ---- down: tile = (active expert, tile of its down)
+// ---- down: tile = (expert of the wave, tile of its down)
 inline uint32_t DownTiles(const Pass& pass, uint32_t layer) {
-  return pass.slots.active_count * pass.engine().weights->layers[layer].ffn.down.tiles();
+  return ExpertTiles(pass, pass.engine().weights->layers[layer].ffn.down);
 }
 inline uint32_t DownRows(const Pass& pass, uint32_t) { return pass.slots.most; }
 inline void Down(Pass* pass, uint32_t layer, uint32_t index, RowPart part, uint32_t) {
   const Engine& engine = pass->engine();
   const uint32_t tiles = engine.weights->layers[layer].ffn.down.tiles();
-  const uint32_t expert = pass->slots.active[index / tiles];
-  const FeedForwardWeights ffn = WeightStore(engine.weights).Acquire(layer, expert);
+  const uint32_t expert = ExpertOfTile(*pass, index, tiles);
+  const FeedForwardWeights ffn = WeightStore(engine.weights, engine.experts).Acquire(layer, expert);
   Activations x = pass->gated;
   x.columns = engine.spec->layers[layer].ffn.width;
   uint32_t begin = pass->slots.begin[expert];
