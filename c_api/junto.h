@@ -358,8 +358,8 @@ JUNTO_API junto_status JUNTO_CALL junto_prompt_add_tool_call(junto_prompt* p, co
                                                              const char* arguments,
                                                              size_t arguments_size,
                                                              junto_error* JUNTO_OPT err);
-/* Renders and encodes. E_INVALID with the template's own line where it does not take the turn, which
- * stays open; of turns that something must follow prefill and render tell it instead. */
+/* Renders and encodes. E_INVALID with the template's own line where it does not take the turn,
+ * which stays open; of turns that something must follow prefill and render tell it instead. */
 JUNTO_API junto_status JUNTO_CALL junto_prompt_end_turn(junto_prompt* p,
                                                         junto_error* JUNTO_OPT err);
 JUNTO_API junto_status JUNTO_CALL junto_prompt_add_text(junto_prompt* p, const char* text,

@@ -381,6 +381,17 @@ TEST_CASE("NULL is refused where it is not allowed, and nothing is written") {
   CHECK_FAILS(junto_prompt_set_variable(nullptr, "a", 1, "b", 1, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_prompt_set_variable(p, nullptr, 1, "b", 1, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_prompt_set_variable(p, "a", 1, nullptr, 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_set_tools(nullptr, "[]", 2, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_set_tools(p, nullptr, 2, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_set_template(nullptr, "a", 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_set_template(p, nullptr, 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_begin_tool_turn(nullptr, "a", 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_begin_tool_turn(p, nullptr, 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_add_reasoning(nullptr, "a", 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_add_reasoning(p, nullptr, 1, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_add_tool_call(nullptr, "a", 1, "{}", 2, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_add_tool_call(p, nullptr, 1, "{}", 2, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(junto_prompt_add_tool_call(p, "a", 1, nullptr, 2, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_prompt_begin_turn(nullptr, "user", 4, &err), JUNTO_E_INVALID);
   CHECK_FAILS(junto_prompt_begin_turn(p, nullptr, 4, &err), JUNTO_E_INVALID);
   CHECK(junto_prompt_begin_turn(p, nullptr, 0, &err) == JUNTO_E_INVALID);
