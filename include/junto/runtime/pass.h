@@ -83,7 +83,7 @@ struct ExpertSlots {
   uint32_t* slot = nullptr;    // [rows][experts_used] the slot of each row's choice, by rank
   uint32_t* expert = nullptr;  // [rows][experts_used] the router's choice, by rank
   float* weight = nullptr;     // [rows][experts_used]
-  uint32_t most = 0;  // slots that any expert has
+  uint32_t most = 0;           // slots that any expert has
 };
 
 // What a layer's first rows will likely choose; see stages/experts.h.
