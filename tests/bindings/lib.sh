@@ -1,7 +1,8 @@
-# What the tests of the bindings share, to be sourced:
-#   . lib.sh NAME BUILD_DIR MODEL    makes $scratch, and $scratch/expected of the C program
-# The same two turns in every language, whose texts must be what the C program says.
-name=$1 build=$2 model=$3
+# What the tests of the bindings share, to be sourced by
+#   LANGUAGE.sh SOURCE_DIR BUILD_DIR MODEL
+# Two turns with the same words in every language, whose answers must be those of the C program.
+source_dir=$1 build=$2 model=$3
+name=$(basename "$0" .sh)
 library=$build/c_api
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
