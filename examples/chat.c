@@ -1,5 +1,6 @@
-/* A conversation with a model, on the terminal. Usage: chat MODEL.gguf */
+/* A conversation with a model, on the terminal. Usage: chat MODEL.gguf [TOKENS of an answer] */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "junto.h"
@@ -37,16 +38,20 @@ int main(int argc, char** argv) {
   junto_model* model = NULL;
   junto_session* session = NULL;
   junto_prompt* prompt = NULL;
+  junto_sampling sampling;
   junto_error err;
   junto_status status;
   char line[4096];
 
-  if (argc != 2) return fprintf(stderr, "usage: chat MODEL.gguf\n"), 2;
+  if (argc < 2) return fprintf(stderr, "usage: chat MODEL.gguf [TOKENS]\n"), 2;
+  junto_sampling_init(&sampling, sizeof sampling);
+  sampling.max_new_tokens = argc > 2 ? (uint32_t)atoi(argv[2]) : 0;
   junto_error_init(&err, sizeof err);
   status = junto_runtime_create(NULL, &runtime, &err);
   if (status >= 0) status = junto_model_load(runtime, argv[1], strlen(argv[1]), NULL, &model, &err);
   if (status >= 0) status = junto_session_create(model, NULL, &session, &err);
   if (status >= 0) status = junto_session_set_output(session, JUNTO_OUTPUT_REASONING, &err);
+  if (status >= 0) status = junto_session_set_sampling(session, &sampling, &err);
   if (status >= 0) status = junto_prompt_create(model, &prompt, &err);
 
   while (status >= 0 && printf("> ") && !fflush(stdout) && fgets(line, sizeof line, stdin)) {

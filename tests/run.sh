@@ -66,6 +66,7 @@ format_check() {
 }
 
 step "install what the build and the tests need" third_party/install.sh build tests
+[ -n "$quick" ] || step "install the languages of the bindings" third_party/install.sh languages
 if command -v ccache > /dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 export ASAN_OPTIONS=allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1

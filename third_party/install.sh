@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what Junto needs, from the packages of Debian 12, Ubuntu 23.04 and later:
-#   third_party/install.sh [build] [tests] [bench] [npm] [cross]   build alone when none is named
+#   third_party/install.sh [build] [tests] [languages] [bench] [npm] [cross]
+# build alone when none is named.
 # Nothing is fetched when all of it is there already.
 set -eu
 
@@ -8,6 +9,7 @@ build="cmake ninja-build pkg-config g++ libhwy-dev libpcre2-dev libutf8proc-dev
   libcli11-dev"
 tests="catch2 libeigen3-dev nlohmann-json3-dev clang-14 libclang-rt-14-dev clang-format-14 binutils
   ccache libdnnl-dev"
+languages="python3 rustc cargo bindgen libclang1-14 golang-go"  # those of the bindings; no Swift
 bench="libbenchmark-dev libdnnl-dev python3 python3-venv"
 npm="npm"  # large where Node.js comes from Debian, and needed by bench/peers.sh alone
 cross="g++-aarch64-linux-gnu qemu-user libhwy-dev:arm64 libpcre2-dev:arm64 libutf8proc-dev:arm64"
@@ -22,10 +24,11 @@ for set in "${@:-build}"; do
   case $set in
     build) wanted="$wanted $build" ;;
     tests) wanted="$wanted $tests" ;;
+    languages) wanted="$wanted $languages" ;;
     bench) wanted="$wanted $bench" ;;
     npm) wanted="$wanted $npm" ;;
     cross) wanted="$wanted $cross" ;;
-    *) fail "no set of packages is called '$set': build, tests, bench, npm and cross are" ;;
+    *) fail "no set of packages is called '$set': build, tests, languages, bench, npm and cross are" ;;
   esac
 done
 

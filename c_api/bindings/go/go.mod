@@ -1,0 +1,3 @@
+module junto
+
+go 1.19

@@ -1,0 +1,111 @@
+//! What the examples do not call. Takes the model from JUNTO_TEST_MODEL.
+use std::env;
+use std::ops::ControlFlow;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::thread;
+use std::time::Duration;
+
+use junto::{ffi, Executor, Model, Options, Outcome, Prompt, Runtime, Sampling, Session};
+use junto::{SessionOptions, Tag, Tasks};
+
+fn model() -> Model {
+    let options = Options { max_threads: 2, ..Options::default() };
+    let path = env::var("JUNTO_TEST_MODEL").unwrap();
+    Runtime::with(options).unwrap().load(path).unwrap() // the runtime ends first: it is kept alive
+}
+
+fn conversation(model: &Model) -> (Session, Prompt) {
+    let shape = SessionOptions { context_tokens: 256, max_forks: 1, ..Default::default() };
+    let mut session = model.session(&shape).unwrap();
+    let sampling =
+        Sampling { temperature: 0.8, seed: 7, max_new_tokens: 12, ..Sampling::default() };
+    session.set_sampling(&sampling).unwrap();
+    let mut prompt = model.prompt().unwrap();
+    prompt.turn("user", "Tell me of the sea.").unwrap();
+    session.prefill(&prompt).unwrap();
+    (session, prompt)
+}
+
+fn text_of(session: &mut Session) -> String {
+    session.stream().map(|text| text.unwrap()).collect()
+}
+
+#[test]
+fn sessions() {
+    let model = model();
+    assert_eq!(model.info().unwrap().layers, 30);
+    let tokens = model.tokenize("Straße 🙂", 0).unwrap();
+    assert_eq!(model.detokenize(&tokens, 0).unwrap(), "Straße 🙂".as_bytes());
+
+    let (mut session, prompt) = conversation(&model);
+    assert!(prompt.render().unwrap().contains("Tell me of the sea."));
+    assert_eq!(session.step(Duration::from_nanos(1)).unwrap(), Outcome::Yielded);
+    let mut fork = session.fork().unwrap();
+    let snapshot = session.snapshot().unwrap();
+    let expected = text_of(&mut session);
+    assert!(!expected.is_empty());
+    assert_eq!(session.usage().unwrap().stop, ffi::JUNTO_STOP_LENGTH);
+    let on_its_own = thread::spawn(move || text_of(&mut fork));
+    assert_eq!(on_its_own.join().unwrap(), expected);
+
+    let (mut other, _) = conversation(&model);
+    other.restore(&snapshot).unwrap();
+    drop(model);
+    assert_eq!(text_of(&mut other), expected);
+    assert_eq!(other.restore(&snapshot[1..]).unwrap_err().status, ffi::JUNTO_E_FORMAT);
+
+    session.canceller().cancel();
+    session.prefill(&prompt).unwrap();
+    assert_eq!(session.generate(|_| ControlFlow::Continue(())).unwrap(), Outcome::Cancelled);
+    let prompt_tokens = other.usage().unwrap().prompt_tokens;
+    other.rewind(prompt_tokens).unwrap();
+    assert_eq!(text_of(&mut other), expected);
+}
+
+#[test]
+fn listeners() {
+    let (mut session, prompt) = conversation(&model());
+    let panic = catch_unwind(AssertUnwindSafe(|| session.generate(|_| panic!("enough"))));
+    assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"enough"));
+    session.prefill(&prompt).unwrap();
+    let mut tokens = 0;
+    let outcome = session.generate(|chunk| {
+        tokens += chunk.tokens.len();
+        ControlFlow::Break(())
+    });
+    assert_eq!((outcome.unwrap(), tokens), (Outcome::Done, 1));
+    assert_eq!(session.usage().unwrap().stop, ffi::JUNTO_STOP_CALLBACK);
+}
+
+struct Panics;
+
+unsafe impl Executor for Panics {
+    fn worker_count(&self) -> u32 {
+        1
+    }
+    fn run(&self, _: &Tasks) {
+        panic!("no work today")
+    }
+}
+
+#[test]
+fn failures() {
+    let error = Runtime::new().unwrap().load("none.gguf").map(|_| ()).unwrap_err();
+    assert_eq!(error.status, ffi::JUNTO_E_IO);
+    assert_ne!(error.os_error, 0);
+    assert!(error.to_string().contains("none.gguf"));
+
+    let options = Options { executor: Some(Box::new(Panics)), ..Options::default() };
+    let failed = Runtime::with(options).unwrap().load(env::var("JUNTO_TEST_MODEL").unwrap());
+    assert_eq!(failed.map(|_| ()).unwrap_err().status, ffi::JUNTO_E_CALLBACK);
+
+    let model = model();
+    let (mut session, mut prompt) = conversation(&model);
+    assert_eq!(session.rewind(1 << 40).unwrap_err().status, ffi::JUNTO_E_INVALID);
+    assert_eq!(prompt.add_tokens(&[1 << 30]).unwrap_err().status, ffi::JUNTO_E_INVALID);
+    let tag = Tag(ffi::JUNTO_TAG_KV);
+    assert!(model.plan(&SessionOptions::default(), tag).unwrap() > 0);
+    let tiny = Options { memory_limit: 1, ..Options::default() };
+    let error = Runtime::with(tiny).map(|_| ()).unwrap_err();
+    assert_eq!(error.status, ffi::JUNTO_E_MEMORY);
+}
