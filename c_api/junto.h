@@ -266,8 +266,8 @@ JUNTO_API void JUNTO_CALL junto_model_info_init(junto_model_info* i, size_t size
  * Face, config.json beside files safetensors, by the name of its config.json or by its own, which is
  * then no file that opens. Other files of a model have the same name up to its last part: behind the
  * last '/' or '\\', or, of a split GGUF, the number. open_file refuses those that are not there;
- * of a directory tokenizer.json, tokenizer_config.json, generation_config.json,
- * chat_template.jinja and model.safetensors.index.json need not be. */
+ * of a directory tokenizer.json or else tokenizer.model, tokenizer_config.json,
+ * generation_config.json, chat_template.jinja and model.safetensors.index.json need not be. */
 JUNTO_API junto_status JUNTO_CALL junto_model_load(junto_runtime* r, const char* name,
                                                    size_t name_size,
                                                    const junto_model_desc* JUNTO_OPT desc,

@@ -3,13 +3,16 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "junto/huggingface/directory.h"
 #include "junto/model/families.h"
 #include "junto/quant/unpack.h"
+#include "junto/text/tokenizer.h"
 #include "tests/support/faults.h"
 #include "tests/support/safetensors_writer.h"
 
@@ -469,6 +472,27 @@ TEST_CASE("scales must fit to what they scale") {
                "F8_E5M2");
   CheckRefused(with("U8", {24, 16}, 384, "_scale_inv", {1, 1}, 4), Code::kUnsupported, "dtype U8");
   CheckRefused(with("F32", {0, 16}, 0, "_scale_inv", {1, 1}, 4), Code::kUnsupported, "0 elements");
+}
+
+TEST_CASE("tokenizer.model serves where there is no tokenizer.json") {
+  std::ifstream stream(JUNTO_TEST_DATA "/text/sentencepiece.model", std::ios::binary);
+  const std::string model{std::istreambuf_iterator<char>(stream), {}};
+  Files contents = TinyDirectory().Files();
+  contents["tokenizer.model"] = test::BytesOf(model);
+  Host host(contents);
+  REQUIRE(host.Open().ok());
+  REQUIRE(host.file.gguf->has_vocabulary());
+  Owned<Tokenizer> tokenizers[2];
+  REQUIRE(Tokenizer::FromGguf(*host.file.gguf, &host.memory, &tokenizers[0]).ok());
+  REQUIRE(Tokenizer::FromSentencePiece(model, &host.memory, &tokenizers[1]).ok());
+  std::vector<int32_t> ids[2];
+  for (int i = 0; i < 2; ++i) {
+    Vector<int32_t> encoded({&host.memory, Tag::kObject});
+    REQUIRE(tokenizers[i]->Encode("the same words \xE6\xBC\xA2", false, false, &encoded).ok());
+    ids[i].assign(encoded.begin(), encoded.end());
+  }
+  CHECK(!ids[0].empty());
+  CHECK(ids[0] == ids[1]);
 }
 
 TEST_CASE("what fails once while a directory opens leaves nothing behind") {

@@ -343,14 +343,17 @@ class Directory {
 
   // The tokenizer's file goes into the header as it is. Without one there is no vocabulary.
   Status CopyTokenizer(GgufHeader* header, MadeGguf* made) {
-    Owned<File> file;
-    JUNTO_TRY(OpenOptional("tokenizer.json", &file));
-    if (file == nullptr) {
-      header->String("tokenizer.ggml.model", "no_vocab");
+    constexpr const char* kFiles[][2] = {{"tokenizer.json", Gguf::kTokenizerJson},
+                                         {"tokenizer.model", Gguf::kTokenizerModel}};
+    for (const auto& [name, key] : kFiles) {
+      Owned<File> file;
+      JUNTO_TRY(OpenOptional(name, &file));
+      if (file == nullptr) continue;
+      header->BeginString(key, file->size());
+      made->PutString(*header, std::move(file));
       return Status();
     }
-    header->BeginString(Gguf::kTokenizerJson, file->size());
-    made->PutString(*header, std::move(file));
+    header->String("tokenizer.ggml.model", "no_vocab");
     return Status();
   }
 

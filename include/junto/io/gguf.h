@@ -64,8 +64,10 @@ class Gguf {
   void Hint(const TensorInfo& tensor, uint64_t offset, uint64_t size, FileHint hint) const;
   void HintAll(FileHint hint) const;  // about every byte of every file
 
-  // Whether the file carries a tokenizer: keys tokenizer.ggml.*, or the tokenizer.json of others.
+  // Whether the file carries a tokenizer: keys tokenizer.ggml.*, or the tokenizer.json or
+  // tokenizer.model of others.
   static constexpr const char* kTokenizerJson = "tokenizer.huggingface.json";
+  static constexpr const char* kTokenizerModel = "tokenizer.sentencepiece.model";
   bool has_vocabulary() const;
 
   // The files, in order. The first `header_bytes` hold the metadata and the tensor table.
@@ -353,7 +355,8 @@ inline void Gguf::HintAll(FileHint hint) const {
 inline bool Gguf::has_vocabulary() const {
   std::string_view model;
   const Status status = metadata_.GetString("tokenizer.ggml.model", &model);
-  return status.ok() ? model != "no_vocab" : metadata_.Find(kTokenizerJson) != nullptr;
+  if (status.ok()) return model != "no_vocab";
+  return metadata_.Find(kTokenizerJson) != nullptr || metadata_.Find(kTokenizerModel) != nullptr;
 }
 
 }  // namespace junto

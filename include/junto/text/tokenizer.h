@@ -59,23 +59,25 @@ class Tokenizer {
   static constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
   // Reads the keys tokenizer.ggml.* or, where there is no tokenizer.ggml.model, the file that
-  // tokenizer.huggingface.json holds and the ids beside it. E_FORMAT and E_UNSUPPORTED name the
-  // key; throws OutOfMemory.
+  // tokenizer.huggingface.json or tokenizer.sentencepiece.model holds and the ids beside it.
+  // E_FORMAT and E_UNSUPPORTED name the key; throws OutOfMemory.
   static Status FromGguf(const Gguf& file, Memory* memory, Owned<Tokenizer>* out) {
     return FromMetadata(file.metadata(), memory, out);
   }
   static Status FromMetadata(const Metadata& metadata, Memory* memory, Owned<Tokenizer>* out) {
     TokenizerSource source;
-    TokenizerJson file(memory);
-    const char* const json_key = Gguf::kTokenizerJson;
-    if (metadata.Find("tokenizer.ggml.model") != nullptr || metadata.Find(json_key) == nullptr) {
+    TokenizerJson json(memory);
+    SentencePieceModel model(memory);
+    const bool native = metadata.Find("tokenizer.ggml.model") != nullptr;
+    const bool is_json = metadata.Find(Gguf::kTokenizerJson) != nullptr;
+    if (native || (!is_json && metadata.Find(Gguf::kTokenizerModel) == nullptr)) {
       JUNTO_TRY(ReadTokenizerSource(metadata, &source));
-    } else {
-      std::string_view json;
-      JUNTO_TRY(metadata.GetString(json_key, &json));
-      JUNTO_TRY(file.Read(json, &source));
-      JUNTO_TRY(ReadTokenizerIds(metadata, &source));
+      return Create(source, memory, out);
     }
+    std::string_view file;
+    JUNTO_TRY(metadata.GetString(is_json ? Gguf::kTokenizerJson : Gguf::kTokenizerModel, &file));
+    JUNTO_TRY(is_json ? json.Read(file, &source) : model.Read(file, &source));
+    JUNTO_TRY(ReadTokenizerIds(metadata, &source));
     return Create(source, memory, out);
   }
   // Reads tokenizer.json, as HF tokenizers write it, or tokenizer.model, as SentencePiece does.
