@@ -35,6 +35,17 @@ hosts() {  # COMMAND...: the same with services of its own, which must all be gi
   grep -qx "0 bytes left" "$scratch/account"
 }
 
+documented() {  # LANGUAGE: the program of that language in the documentation
+  awk -v fence="^\`\`\`$1\$" '$0 ~ fence { on = 1; next } /^```$/ { on = 0 } on' \
+    "$source_dir/docs/bindings.md"
+}
+
+answers() {  # COMMAND...: what it is documented to say
+  (cd "$scratch" && ln -s "$model" model.gguf && "$@") > "$scratch/text"
+  cmp "$scratch/answer" "$scratch/text"
+  echo "$name: the documented program says so"
+}
+
 refuses() {  # COMMAND...: fails with the library's own line
   if "$@" "$scratch/none.gguf" 2> "$scratch/errors" < /dev/null > /dev/null; then
     echo "$name: no failure without a file"

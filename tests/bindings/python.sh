@@ -10,3 +10,5 @@ chats python3 "$bindings/examples/chat.py"
 hosts python3 "$bindings/examples/allocator.py"
 refuses python3 "$bindings/examples/chat.py"
 python3 "$source_dir/tests/bindings/calls.py" "$model"
+documented python > "$scratch/program.py"
+answers python3 program.py

@@ -16,3 +16,13 @@ hosts "$CARGO_TARGET_DIR/debug/examples/guest"
 grep -q "^[1-9][0-9]* loops on threads of our own" "$scratch/account"
 refuses "$CARGO_TARGET_DIR/debug/examples/chat"
 cargo test --offline --locked --quiet --test calls
+
+# As a stranger's crate.
+mkdir -p "$scratch/program/src"
+documented rust > "$scratch/program/src/main.rs"
+printf '[package]\nname = "program"\nversion = "1.0.0"\nedition = "2021"\n' \
+  > "$scratch/program/Cargo.toml"
+documented toml | sed "s|/path/to/junto|$source_dir|" >> "$scratch/program/Cargo.toml"
+cd "$scratch/program"
+cargo build --offline --quiet
+answers "$CARGO_TARGET_DIR/debug/program"
