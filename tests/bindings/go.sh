@@ -5,7 +5,7 @@ set -eu
 go version > /dev/null 2>&1 || skip "there is no go"
 
 # Built beside the rest of the build, so that the next time is quick. Nothing is fetched.
-export CGO_LDFLAGS="-L$library" CGO_ENABLED=1 JUNTO_TEST_MODEL="$model"
+export CGO_LDFLAGS="-L$library" CGO_ENABLED=1
 export GOCACHE="$build/bindings/go-cache" GOPATH="$scratch/go" GOPROXY=off GOTOOLCHAIN=local
 export GOFLAGS="-mod=readonly -buildvcs=false"
 bin=$build/bindings/go

@@ -21,6 +21,11 @@ export JUNTO_LIBRARY="$library/libjunto.so" LD_LIBRARY_PATH="$library"
 # The first answer alone: it stands after "> " and before the second.
 sed -n '1s/^> //p' "$scratch/expected" > "$scratch/answer"
 
+# A model that always calls the same tool.
+"$build/tests/cli/write_model" "$scratch/calls.gguf" "{{ '<|start|>assistant' }}" t \
+  "<|channel|>" commentary " to=functions." find "<|message|>" '{"a": ' '1}' "<|call|>"
+export JUNTO_TEST_MODEL="$model" JUNTO_TEST_CALLS="$scratch/calls.gguf"
+
 chats() {  # COMMAND...: says what the C program does
   "$@" "$model" $tokens < "$scratch/turns" > "$scratch/text"
   cmp "$scratch/expected" "$scratch/text"

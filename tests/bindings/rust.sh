@@ -7,7 +7,7 @@ for tool in cargo rustc bindgen; do
 done
 
 # Built beside the rest of the build, so that the next time is quick.
-export JUNTO_INCLUDE_DIR="$source_dir/c_api" JUNTO_LIB_DIR="$library" JUNTO_TEST_MODEL="$model"
+export JUNTO_INCLUDE_DIR="$source_dir/c_api" JUNTO_LIB_DIR="$library"
 export RUSTFLAGS="-D warnings" CARGO_TARGET_DIR="$build/bindings/rust" CARGO_HOME="$scratch"
 cd "$source_dir/c_api/bindings/rust"
 cargo build --offline --locked --quiet --examples
