@@ -51,6 +51,7 @@ tests_of() {  # BUILD_DIR CTEST_ARGUMENT...: as many passes and failures as ctes
   failed=$((failed + bad))
   printf '   %s tests, %s failed, %s skipped, in %s s\n' "$total" "$bad" "$skipped" \
     $(($(date +%s) - started))
+  sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/   skipped: \1/p' "$log"
 }
 
 build_of() {  # PRESET CONFIGURE_ARGUMENT...

@@ -1,8 +1,13 @@
 """What the examples do not call: forks, snapshots, ways back, tokens, handles in any order."""
-import sys
+import os
 import threading
 
 import junto
+
+
+TEMPLATE = """{% for m in messages %}{{ m.role }}={{ m.content }};{% if m.tool_calls %}
+{{- m.tool_calls[0].function.name }};{% endif %}{{ m.reasoning_content }}{% endfor %}
+{{- tools | length }}"""
 
 
 def text_of(session):
@@ -19,10 +24,35 @@ def fails(status, function, *arguments):
     raise AssertionError("no failure: %s" % function)
 
 
+def tools():
+    """A model that calls a tool, and what a template is told of tools."""
+    model = junto.Runtime(max_threads=1).load(os.environ["JUNTO_TEST_CALLS"])
+    session, prompt = model.session(), model.prompt()
+    prompt.turn("user", "Find it")
+    session.set_output(reasoning=True, tool_calls=True)
+    session.prefill(prompt)
+    chunks = list(session.chunks())
+    said = {channel: "".join(c.text for c in chunks if c.channel == channel) for channel in
+            junto.Channel}
+    assert said[junto.Channel.TOOL_NAME] == "find"
+    assert said[junto.Channel.TOOL_ARGUMENTS] == '{"a": 1}'
+    assert said[junto.Channel.CONTENT] == ""
+    assert session.usage().stop == junto.Stop.TOOL_CALL
+
+    prompt = model.prompt()
+    prompt.set_template(TEMPLATE)
+    prompt.set_tools([{"name": "find", "description": "d", "parameters": {"type": "object"}}])
+    prompt.turn("user", "x")
+    prompt.turn("assistant", "y", reasoning="hm", calls=[("find", '{"a": 1}')])
+    prompt.tool_turn("find", "7")
+    assert prompt.render() == "user=x;assistant=y;find;hmtool=7;1"
+
+
 def main():
+    tools()
     assert junto.version()[0] == 1
     runtime = junto.Runtime(max_threads=2)
-    model = runtime.load(sys.argv[1])
+    model = runtime.load(os.environ["JUNTO_TEST_MODEL"])
     info = model.info()
     assert (info.layers, info.vocab, info.architecture) == (30, 49152, b"llama")
     tokens = model.tokenize("Straße 🙂")
@@ -72,7 +102,7 @@ def main():
         raise AssertionError("a closed session steps")
     except Exception as error:  # pylint: disable=broad-except
         assert "closed" in str(error)
-    print("python: forks, snapshots, ways back, cancels, failures")
+    print("python: forks, snapshots, ways back, tools, cancels, failures")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,11 @@ export JUNTO_LIBRARY="$library/libjunto.so" LD_LIBRARY_PATH="$library"
 # The first answer alone: it stands after "> " and before the second.
 sed -n '1s/^> //p' "$scratch/expected" > "$scratch/answer"
 
+# A model that always calls the same tool.
+"$build/tests/cli/write_model" "$scratch/calls.gguf" "{{ '<|start|>assistant' }}" t \
+  "<|channel|>" commentary " to=functions." find "<|message|>" '{"a": ' '1}' "<|call|>"
+export JUNTO_TEST_MODEL="$model" JUNTO_TEST_CALLS="$scratch/calls.gguf"
+
 chats() {  # COMMAND...: says what the C program does
   "$@" "$model" $tokens < "$scratch/turns" > "$scratch/text"
   cmp "$scratch/expected" "$scratch/text"
@@ -33,6 +38,17 @@ hosts() {  # COMMAND...: the same with services of its own, which must all be gi
   cmp "$scratch/answer" "$scratch/text"
   grep -qx "0 allocations while it answered" "$scratch/account"
   grep -qx "0 bytes left" "$scratch/account"
+}
+
+documented() {  # LANGUAGE: the program of that language in the documentation
+  awk -v fence="^\`\`\`$1\$" '$0 ~ fence { on = 1; next } /^```$/ { on = 0 } on' \
+    "$source_dir/docs/bindings.md"
+}
+
+answers() {  # COMMAND...: what it is documented to say
+  (cd "$scratch" && ln -s "$model" model.gguf && "$@") > "$scratch/text"
+  cmp "$scratch/answer" "$scratch/text"
+  echo "$name: the documented program says so"
 }
 
 refuses() {  # COMMAND...: fails with the library's own line

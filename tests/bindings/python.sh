@@ -9,4 +9,6 @@ export PYTHONPATH="$bindings" PYTHONDONTWRITEBYTECODE=1
 chats python3 "$bindings/examples/chat.py"
 hosts python3 "$bindings/examples/allocator.py"
 refuses python3 "$bindings/examples/chat.py"
-python3 "$source_dir/tests/bindings/calls.py" "$model"
+python3 "$source_dir/tests/bindings/calls.py"
+documented python > "$scratch/program.py"
+answers python3 program.py

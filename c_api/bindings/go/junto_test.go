@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// What the examples do not call. Takes the model from JUNTO_TEST_MODEL.
+// What the examples do not call. The models: JUNTO_TEST_MODEL, and JUNTO_TEST_CALLS, which always
+// calls the same tool.
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -152,6 +153,48 @@ func TestGenerate(t *testing.T) {
 	}()
 	must(t, s.Prefill(p))
 	must(t, s.Generate(context.Background(), func(Chunk) error { return nil }))
+}
+
+const template = "{% for m in messages %}{{ m.role }}={{ m.content }};" +
+	"{% if m.tool_calls %}{{ m.tool_calls[0].function.name }};{% endif %}" +
+	"{{ m.reasoning_content }}{% endfor %}{{ tools | length }}"
+
+func TestTools(t *testing.T) {
+	r, err := NewRuntime(nil)
+	must(t, err)
+	m, err := r.Load(os.Getenv("JUNTO_TEST_CALLS"))
+	must(t, err)
+	s, err := m.NewSession(nil)
+	must(t, err)
+	p, err := m.NewPrompt()
+	must(t, err)
+	must(t, p.Turn("user", "Find it"))
+	must(t, s.SetOutput(OutputReasoning|OutputToolCalls))
+	must(t, s.Prefill(p))
+	said := map[Channel]string{}
+	must(t, s.Generate(context.Background(), func(chunk Chunk) error {
+		said[chunk.Channel] += chunk.Text
+		return nil
+	}))
+	if said[ToolName] != "find" || said[ToolArguments] != `{"a": 1}` || said[Content] != "" {
+		t.Error(said)
+	}
+	if usage, err := s.Usage(); usage.Stop != StopToolCall || err != nil {
+		t.Error(usage, err)
+	}
+
+	p, err = m.NewPrompt()
+	must(t, err)
+	must(t, p.SetTemplate(template))
+	must(t, p.SetTools(`[{"name": "find", "description": "d", "parameters": {"type": "object"}}]`))
+	must(t, p.Turn("user", "x"))
+	must(t, p.AssistantTurn("hm", "y", []ToolCall{{"find", `{"a": 1}`}}))
+	must(t, p.ToolTurn("find", "7"))
+	text, err := p.Render()
+	must(t, err)
+	if text != "user=x;assistant=y;find;hmtool=7;1" {
+		t.Error(text)
+	}
 }
 
 type lazy struct{}

@@ -38,8 +38,61 @@ func (p *Prompt) SetVariable(key, value string) error {
 	})
 }
 
-// Turn adds a whole turn of the system, the user or the assistant.
+// SetTools says what the model may call, before the first turn: a JSON array.
+func (p *Prompt) SetTools(json string) error {
+	data, size := chars(json)
+	return p.call(func(err *C.junto_error) C.junto_status {
+		return C.junto_prompt_set_tools(p.raw, data, size, err)
+	})
+}
+
+// SetTemplate sets a Jinja chat template instead of the model's own, before the first turn.
+func (p *Prompt) SetTemplate(source string) error {
+	data, size := chars(source)
+	return p.call(func(err *C.junto_error) C.junto_status {
+		return C.junto_prompt_set_template(p.raw, data, size, err)
+	})
+}
+
+// ToolCall is what a model calls; Arguments is a JSON object.
+type ToolCall struct{ Name, Arguments string }
+
+// Turn adds a whole turn.
 func (p *Prompt) Turn(role, text string) error {
+	return p.turn(role, func() error { return p.AddText(text) })
+}
+
+// AssistantTurn adds a turn of the assistant, with what it thought before its text, and its calls.
+func (p *Prompt) AssistantTurn(reasoning, text string, calls []ToolCall) error {
+	return p.turn("assistant", func() error {
+		if err := p.addReasoning(reasoning); err != nil {
+			return err
+		}
+		if err := p.AddText(text); err != nil {
+			return err
+		}
+		for _, c := range calls {
+			if err := p.addCall(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ToolTurn adds the result of a call.
+func (p *Prompt) ToolTurn(name, text string) error {
+	data, size := chars(name)
+	err := p.call(func(err *C.junto_error) C.junto_status {
+		return C.junto_prompt_begin_tool_turn(p.raw, data, size, err)
+	})
+	if err != nil {
+		return err
+	}
+	return p.end(p.AddText(text))
+}
+
+func (p *Prompt) turn(role string, add func() error) error {
 	name, size := chars(role)
 	err := p.call(func(err *C.junto_error) C.junto_status {
 		return C.junto_prompt_begin_turn(p.raw, name, size, err)
@@ -47,7 +100,11 @@ func (p *Prompt) Turn(role, text string) error {
 	if err != nil {
 		return err
 	}
-	added := p.AddText(text)
+	return p.end(add())
+}
+
+// end ends a turn even if it lacks something: left open it would refuse every later one.
+func (p *Prompt) end(added error) error {
 	ended := p.call(func(err *C.junto_error) C.junto_status {
 		return C.junto_prompt_end_turn(p.raw, err)
 	})
@@ -55,6 +112,24 @@ func (p *Prompt) Turn(role, text string) error {
 		return added
 	}
 	return ended
+}
+
+func (p *Prompt) addReasoning(text string) error {
+	if text == "" {
+		return nil
+	}
+	data, size := chars(text)
+	return p.call(func(err *C.junto_error) C.junto_status {
+		return C.junto_prompt_add_reasoning(p.raw, data, size, err)
+	})
+}
+
+func (p *Prompt) addCall(c ToolCall) error {
+	name, nameSize := chars(c.Name)
+	arguments, size := chars(c.Arguments)
+	return p.call(func(err *C.junto_error) C.junto_status {
+		return C.junto_prompt_add_tool_call(p.raw, name, nameSize, arguments, size, err)
+	})
 }
 
 // AddText adds text outside of turns.

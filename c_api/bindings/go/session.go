@@ -47,6 +47,7 @@ const (
 	StopContext   Stop = C.JUNTO_STOP_CONTEXT
 	StopCallback  Stop = C.JUNTO_STOP_CALLBACK
 	StopCancelled Stop = C.JUNTO_STOP_CANCELLED
+	StopToolCall  Stop = C.JUNTO_STOP_TOOL_CALL
 )
 
 // Usage is the account of a session; see junto_usage.
@@ -56,10 +57,33 @@ type Usage struct {
 	Prefill, Decode, FirstToken, OvershootMax       time.Duration
 }
 
-// Chunk is a piece of an answer. Text has whole characters and may be empty.
+// Channel says what a piece of text is.
+type Channel int32
+
+// The channels of junto.h.
+const (
+	Content       Channel = C.JUNTO_CHANNEL_CONTENT
+	Reasoning     Channel = C.JUNTO_CHANNEL_REASONING
+	ToolName      Channel = C.JUNTO_CHANNEL_TOOL_NAME
+	ToolArguments Channel = C.JUNTO_CHANNEL_TOOL_ARGUMENTS
+)
+
+// Output says what a session gives besides the answer.
+type Output uint32
+
+// May be combined.
+const (
+	OutputReasoning Output = C.JUNTO_OUTPUT_REASONING
+	OutputToolCalls Output = C.JUNTO_OUTPUT_TOOL_CALLS
+	OutputRaw       Output = C.JUNTO_OUTPUT_RAW
+)
+
+// Chunk is a piece of what a model says. Text has whole characters and may be empty.
 type Chunk struct {
-	Text   string
-	Tokens []int32
+	Text    string
+	Tokens  []int32
+	Channel Channel
+	Call    int // which of the tool calls of this answer, from 0 on
 }
 
 // Session is one conversation: keys and values, sampler, pending text.
@@ -123,6 +147,14 @@ func (s *Session) AddStop(text string) error {
 	return err
 }
 
+// SetOutput says what Generate hears besides the answer, from the next Prefill on.
+func (s *Session) SetOutput(output Output) error {
+	_, err := s.call(func(err *C.junto_error) C.junto_status {
+		return C.junto_session_set_output(s.raw, C.uint32_t(output), err)
+	})
+	return err
+}
+
 // Prefill queues a prompt, less what the session holds of it already.
 func (s *Session) Prefill(prompt *Prompt) error {
 	defer runtime.KeepAlive(prompt)
@@ -176,7 +208,10 @@ func junto_go_chunk(user C.uintptr_t, chunk *C.junto_chunk) (status C.junto_stat
 			status = C.JUNTO_E_CALLBACK
 		}
 	}()
-	heard := Chunk{Text: C.GoStringN(chunk.text, C.int(chunk.text_size))}
+	heard := Chunk{
+		Text:    C.GoStringN(chunk.text, C.int(chunk.text_size)),
+		Channel: Channel(chunk.channel), Call: int(chunk.call),
+	}
 	if count := int(chunk.token_count); count > 0 {
 		heard.Tokens = append(heard.Tokens, unsafe.Slice((*int32)(chunk.tokens), count)...)
 	}

@@ -11,7 +11,9 @@ Handles may be closed in any order, by close(), by `with`, or by the collector. 
 Session.cancel may be used by all threads at once; a Session or a Prompt by one at a time, and the
 library answers BUSY otherwise. junto.h says the rest; the names are the same.
 """
+import collections
 import ctypes
+import json
 import weakref
 
 from . import _abi
@@ -19,9 +21,13 @@ from . import _abi
 Status = _abi.enums["junto_status"]
 Stop = _abi.enums["junto_stop"]
 Tag = _abi.enums["junto_tag"]
+Channel = _abi.enums["junto_channel"]
 Dtype = _abi.enums["junto_dtype"]
 
 SLICE_NS = 20_000_000  # between two looks at Ctrl-C
+
+# A piece of what a model says; call counts the tool calls of an answer.
+Chunk = collections.namedtuple("Chunk", "channel text call")
 
 
 class Error(Exception):
@@ -204,8 +210,31 @@ class Prompt(_Handle):
     def set_variable(self, key, value):
         self._call(self._library.junto_prompt_set_variable, self, *_text(key), *_text(value))
 
-    def turn(self, role, text):
+    def set_tools(self, tools):
+        """What the model may call, before the first turn: see junto_prompt_set_tools."""
+        self._call(self._library.junto_prompt_set_tools, self, *_text(json.dumps(tools)))
+
+    def set_template(self, source):
+        """A Jinja chat template instead of the model's own, before the first turn."""
+        self._call(self._library.junto_prompt_set_template, self, *_text(source))
+
+    def turn(self, role, text, reasoning="", calls=()):
+        """A whole turn; of the assistant with what it thought before, and calls: pairs of a tool's
+        name and its arguments, a JSON object as text."""
         self._call(self._library.junto_prompt_begin_turn, self, *_text(role))
+        try:
+            if reasoning:
+                self._call(self._library.junto_prompt_add_reasoning, self, *_text(reasoning))
+            self.add_text(text)
+            for name, arguments in calls:
+                self._call(self._library.junto_prompt_add_tool_call, self, *_text(name),
+                           *_text(arguments))
+        finally:
+            self._call(self._library.junto_prompt_end_turn, self)
+
+    def tool_turn(self, name, text):
+        """The result of a call."""
+        self._call(self._library.junto_prompt_begin_tool_turn, self, *_text(name))
         try:
             self.add_text(text)
         finally:
@@ -257,14 +286,27 @@ class Session(_Handle):
             parts.append(buffer.raw[:size.value].decode())
         return "".join(parts)
 
-    def stream(self):
-        """The text to come, piece by piece. A loop over it may be left and taken up again."""
-        status = Status.YIELDED
+    def set_output(self, reasoning=False, tool_calls=False, raw=False):
+        """What chunks() gives besides the answer, from the next prefill on."""
+        flags = [name for name, on in (("REASONING", reasoning), ("TOOL_CALLS", tool_calls),
+                                       ("RAW", raw)) if on]
+        self._call(self._library.junto_session_set_output, self,
+                   sum(_abi.constants["JUNTO_OUTPUT_" + flag] for flag in flags))
+
+    def chunks(self):
+        """All that is to come, piece by piece. A loop over it may be left and taken up again."""
+        chunk, buffer, status = _abi.new("junto_chunk"), (ctypes.c_char * 1024)(), Status.YIELDED
         while status == Status.YIELDED:
             status = self.step(SLICE_NS)
-            text = self.read()
-            if text:
-                yield text
+            while self._library.junto_session_read_chunk(self, buffer, len(buffer), chunk) == 0:
+                text = buffer.raw[:chunk.text_size].decode()
+                yield Chunk(Channel(chunk.channel), text, chunk.call)
+
+    def stream(self):
+        """The text of the answer alone."""
+        for chunk in self.chunks():
+            if chunk.channel == Channel.CONTENT:
+                yield chunk.text
 
     def answer(self, prompt):
         """The text that follows a prompt, piece by piece."""

@@ -23,13 +23,75 @@ impl Prompt {
         Ok(())
     }
 
-    /// A whole turn of the system, the user or the assistant.
+    /// What the model may call, before the first turn: a JSON array.
+    pub fn set_tools(&mut self, json: &str) -> Result<()> {
+        let (json, size) = (json.as_ptr().cast(), json.len());
+        call(|error| unsafe { ffi::junto_prompt_set_tools(self.raw, json, size, error) })?;
+        Ok(())
+    }
+
+    /// A Jinja chat template instead of the model's own, before the first turn.
+    pub fn set_template(&mut self, source: &str) -> Result<()> {
+        let (source, size) = (source.as_ptr().cast(), source.len());
+        call(|error| unsafe { ffi::junto_prompt_set_template(self.raw, source, size, error) })?;
+        Ok(())
+    }
+
+    /// A whole turn.
     pub fn turn(&mut self, role: &str, text: &str) -> Result<()> {
+        self.begin(role)?;
+        let added = self.add_text(text);
+        self.end(added)
+    }
+
+    /// A whole turn of the assistant, with what it thought before its text, and its calls: names
+    /// and arguments, which are JSON objects.
+    pub fn assistant_turn(
+        &mut self,
+        reasoning: &str,
+        text: &str,
+        calls: &[(&str, &str)],
+    ) -> Result<()> {
+        self.begin("assistant")?;
+        let added = self.add_parts(reasoning, text, calls);
+        self.end(added)
+    }
+
+    /// The result of a tool's call.
+    pub fn tool_turn(&mut self, name: &str, text: &str) -> Result<()> {
+        let (name, size) = (name.as_ptr().cast(), name.len());
+        call(|error| unsafe { ffi::junto_prompt_begin_tool_turn(self.raw, name, size, error) })?;
+        let added = self.add_text(text);
+        self.end(added)
+    }
+
+    fn begin(&mut self, role: &str) -> Result<()> {
         let (role, size) = (role.as_ptr().cast(), role.len());
         call(|error| unsafe { ffi::junto_prompt_begin_turn(self.raw, role, size, error) })?;
-        let added = self.add_text(text);
-        call(|error| unsafe { ffi::junto_prompt_end_turn(self.raw, error) })?;
-        added
+        Ok(())
+    }
+
+    /// Ends a turn even if it lacks something: left open it would refuse every later one.
+    fn end(&mut self, added: Result<()>) -> Result<()> {
+        let ended = call(|error| unsafe { ffi::junto_prompt_end_turn(self.raw, error) });
+        added?;
+        ended.map(|_| ())
+    }
+
+    fn add_parts(&mut self, reasoning: &str, text: &str, calls: &[(&str, &str)]) -> Result<()> {
+        if !reasoning.is_empty() {
+            let (text, size) = (reasoning.as_ptr().cast(), reasoning.len());
+            call(|error| unsafe { ffi::junto_prompt_add_reasoning(self.raw, text, size, error) })?;
+        }
+        self.add_text(text)?;
+        for (name, arguments) in calls {
+            let (name, size) = (name.as_ptr().cast(), name.len());
+            let (data, length) = (arguments.as_ptr().cast(), arguments.len());
+            call(|error| unsafe {
+                ffi::junto_prompt_add_tool_call(self.raw, name, size, data, length, error)
+            })?;
+        }
+        Ok(())
     }
 
     pub fn add_text(&mut self, text: &str) -> Result<()> {

@@ -45,10 +45,14 @@ impl Outcome {
     }
 }
 
-/// A piece of an answer.
+/// A piece of what a model says.
 pub struct Chunk<'a> {
     pub text: &'a str,
     pub tokens: &'a [i32],
+    /// One of `ffi::JUNTO_CHANNEL_*`.
+    pub channel: ffi::junto_channel,
+    /// Which of the tool calls of this answer, from 0 on.
+    pub call: u32,
 }
 
 /// The one reference that a session and its cancellers share.
@@ -127,6 +131,14 @@ impl Session {
         Ok(())
     }
 
+    /// What [`generate`] hears besides the answer: `ffi::JUNTO_OUTPUT_*`, from the next prefill on.
+    ///
+    /// [`generate`]: Session::generate
+    pub fn set_output(&mut self, flags: u32) -> Result<()> {
+        call(|error| unsafe { ffi::junto_session_set_output(self.raw, flags, error) })?;
+        Ok(())
+    }
+
     /// Queues a prompt, less what the session holds of it already.
     pub fn prefill(&mut self, prompt: &Prompt) -> Result<()> {
         call(|error| unsafe { ffi::junto_session_prefill(self.raw, prompt.raw, error) })?;
@@ -178,7 +190,7 @@ impl Session {
         outcome.map(Outcome::of)
     }
 
-    /// The text to come, piece by piece. May be dropped and taken up again.
+    /// The text to come, piece by piece, of all channels that are wanted. May be dropped and taken up again.
     pub fn stream(&mut self) -> Stream<'_> {
         Stream { session: self, ended: false }
     }
@@ -234,6 +246,8 @@ where
     let chunk = Chunk {
         text: str::from_utf8(text).unwrap_or_default(), // always UTF-8, the library says
         tokens: piece((*chunk).tokens, (*chunk).token_count),
+        channel: (*chunk).channel,
+        call: (*chunk).call,
     };
     let f = &mut listener.f;
     match catch_unwind(AssertUnwindSafe(|| f(&chunk))) {

@@ -1,4 +1,5 @@
-//! What the examples do not call. Takes the model from JUNTO_TEST_MODEL.
+//! What the examples do not call. The models: JUNTO_TEST_MODEL, and JUNTO_TEST_CALLS,
+//! which always calls the same tool.
 use std::env;
 use std::ops::ControlFlow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -75,6 +76,43 @@ fn listeners() {
     });
     assert_eq!((outcome.unwrap(), tokens), (Outcome::Done, 1));
     assert_eq!(session.usage().unwrap().stop, ffi::JUNTO_STOP_CALLBACK);
+}
+
+const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}={{ m.content }};\
+    {% if m.tool_calls %}{{ m.tool_calls[0].function.name }};{% endif %}\
+    {{ m.reasoning_content }}{% endfor %}{{ tools | length }}";
+
+#[test]
+fn tools() {
+    let model = Runtime::new().unwrap().load(env::var("JUNTO_TEST_CALLS").unwrap()).unwrap();
+    let mut session = model.session(&Default::default()).unwrap();
+    let mut prompt = model.prompt().unwrap();
+    prompt.turn("user", "Find it").unwrap();
+    session.set_output(ffi::JUNTO_OUTPUT_REASONING | ffi::JUNTO_OUTPUT_TOOL_CALLS).unwrap();
+    session.prefill(&prompt).unwrap();
+    let (mut name, mut arguments) = (String::new(), String::new());
+    let outcome = session.generate(|chunk| {
+        match chunk.channel {
+            ffi::JUNTO_CHANNEL_TOOL_NAME => name += chunk.text,
+            ffi::JUNTO_CHANNEL_TOOL_ARGUMENTS => arguments += chunk.text,
+            _ => assert_eq!(chunk.text, ""),
+        }
+        assert_eq!(chunk.call, 0);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(outcome.unwrap(), Outcome::Done);
+    assert_eq!((name.as_str(), arguments.as_str()), ("find", r#"{"a": 1}"#));
+    assert_eq!(session.usage().unwrap().stop, ffi::JUNTO_STOP_TOOL_CALL);
+
+    let mut prompt = model.prompt().unwrap();
+    prompt.set_template(TEMPLATE).unwrap();
+    prompt
+        .set_tools(r#"[{"name": "find", "description": "d", "parameters": {"type": "object"}}]"#)
+        .unwrap();
+    prompt.turn("user", "x").unwrap();
+    prompt.assistant_turn("hm", "y", &[("find", r#"{"a": 1}"#)]).unwrap();
+    prompt.tool_turn("find", "7").unwrap();
+    assert_eq!(prompt.render().unwrap(), "user=x;assistant=y;find;hmtool=7;1");
 }
 
 struct Panics;

@@ -16,10 +16,10 @@ func chat(_ path: String, tokens: UInt32) throws {
     try prompt.turn("user", line)
     try session.prefill(prompt)
     var answer = ""
-    try session.generate { text in
-      print(text, terminator: "")
+    try session.generate { chunk in
+      print(chunk.text, terminator: "")
       fflush(stdout)
-      answer += text
+      answer += chunk.text
     }
     try prompt.turn("assistant", answer)  // as the model must hear what it said
     print()

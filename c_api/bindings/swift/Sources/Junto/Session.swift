@@ -17,6 +17,15 @@ public enum Outcome {
   }
 }
 
+/// A piece of what a model says.
+public struct Chunk {
+  public let text: String
+  /// The answer, reasoning, or a part of a tool call.
+  public let channel: junto_channel
+  /// Which of the tool calls of this answer, from 0 on.
+  public let call: UInt32
+}
+
 /// One conversation, for one thread at a time; cancel alone is for all.
 public final class Session: @unchecked Sendable {
   let raw: OpaquePointer
@@ -42,6 +51,11 @@ public final class Session: @unchecked Sendable {
     try withText(text) { data, size in
       _ = try call { junto_session_add_stop(raw, data, size, $0) }
     }
+  }
+
+  /// What generate gives besides the answer: the flags of junto.h, from the next prefill on.
+  public func setOutput(_ flags: UInt32) throws {
+    try call { junto_session_set_output(raw, flags, $0) }
   }
 
   /// Queues a prompt, less what the session holds of it already.
@@ -70,7 +84,7 @@ public final class Session: @unchecked Sendable {
 
   /// Hands the answer to `hear` as it comes, on this thread. What `hear` throws ends it.
   @discardableResult
-  public func generate(_ hear: (String) throws -> Void) throws -> Outcome {
+  public func generate(_ hear: (Chunk) throws -> Void) throws -> Outcome {
     try withoutActuallyEscaping(hear) { hear in
       let listener = Listener(hear)
       let user = Unmanaged.passUnretained(listener).toOpaque()
@@ -110,19 +124,21 @@ public final class Session: @unchecked Sendable {
 }
 
 private final class Listener {
-  let hear: (String) throws -> Void
+  let hear: (Chunk) throws -> Void
   var error: Error?
 
-  init(_ hear: @escaping (String) throws -> Void) { self.hear = hear }
+  init(_ hear: @escaping (Chunk) throws -> Void) { self.hear = hear }
 }
 
 private func onChunk(_ user: UnsafeMutableRawPointer?, _ chunk: UnsafePointer<junto_chunk>?)
   -> junto_status
 {
   let listener = Unmanaged<Listener>.fromOpaque(user!).takeUnretainedValue()
-  let bytes = UnsafeRawBufferPointer(start: chunk!.pointee.text, count: chunk!.pointee.text_size)
+  let raw = chunk!.pointee
+  let bytes = UnsafeRawBufferPointer(start: raw.text, count: raw.text_size)
   do {
-    try listener.hear(String(decoding: bytes, as: UTF8.self))
+    let text = String(decoding: bytes, as: UTF8.self)
+    try listener.hear(Chunk(text: text, channel: raw.channel, call: raw.call))
     return JUNTO_OK
   } catch {
     listener.error = error
