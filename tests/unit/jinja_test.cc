@@ -140,6 +140,8 @@ TEST_CASE("templates of strangers end") {
   for (int i = 0; i < 3000; ++i) blocks += "{% if 1 %}";
   std::string sum = "{{ 1";
   for (int i = 0; i < 20000; ++i) sum += " + 1";
+  std::string filters = "{% filter e";
+  for (int i = 0; i < 60000; ++i) filters += "|e";
   const std::string sources[] = {
       "{% for i in range(1000000000) %}x{% endfor %}",
       "{% for i in range(1000000000000) %}x{% endfor %}",
@@ -179,6 +181,12 @@ TEST_CASE("templates of strangers end") {
       "{{ " + std::string(5000, '[') + " }}",
       "{{ " + std::string(5000, '-') + "1 }}",
       "{{ " + std::string(5000, '{') + " }}",
+      "{% set s = 'a' * 1000 * 1000 %}{% set d = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, "
+      "9: 9, 10: 10} %}{% for i in range(2000) %}{% if s in d %}{% endif %}{% endfor %}",
+      "{% set s = 'a' * 1000 * 6000 %}{% for i in range(1000) %}{{ s.count('') }}{% endfor %}",
+      "{% set s = ' ' * 1000 * 6000 %}{% for i in range(200) %}{{ s | int }}{% endfor %}",
+      "{% set s = ' ' * 1000 * 6000 %}{% for i in range(200) %}{{ s | float }}{% endfor %}",
+      filters + "%}x{% endfilter %}",
       blocks,
       sum + " }}",
       "{{ " + std::string(200000, '~') + " }}",

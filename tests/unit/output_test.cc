@@ -415,6 +415,11 @@ TEST_CASE("what is too long to be held goes on all the same") {
         "[n0]f[a0]{\"a\": \"" + big + "\"}");
   CHECK(run("a" + std::string(1000, ' ') + "<tool_call><function=f></function></tool_call>") ==
         "[c]a" + std::string(1000 - 64, ' ') + "[n0]f[a0]{}");
+
+  const std::string spaces(60000, ' ');
+  const std::string call = "<|tool_call>call:f{ab" + spaces + "c:1}<tool_call|>";
+  CHECK(OutputFixture(OutputKind::kGemma).Run(CutOutput(ReadOutput(OutputKind::kGemma, call), 5)) ==
+        "[n0]f[a0]{\"ab" + spaces + "c\":1}");
 }
 
 TEST_CASE("what is not wanted is left out, and raw output is as it is") {

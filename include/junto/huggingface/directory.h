@@ -168,18 +168,19 @@ class Directory {
     return Status::Make(Code::kFormat, "key 'weight_map': found %u times, 1 expected", maps);
   }
 
-  // Files lie in this directory. Tensors of one file mostly follow each other.
+  // Files lie in this directory; their names are kept in order.
   static Status AddName(const String& file, Vector<String>* names) {
     if (file.empty() || file.size() > 255 || DirectorySize(file) != 0 || file == "..") {
       return Status::Make(Code::kFormat,
                           "file name: %zu bytes found, 1 to 255 without a directory expected",
                           file.size());
     }
-    if (std::find(names->rbegin(), names->rend(), file) != names->rend()) return Status();
+    const auto at = std::lower_bound(names->begin(), names->end(), file);
+    if (at != names->end() && *at == file) return Status();
     if (names->size() == kMostShards) {
       return Status::Make(Code::kFormat, "more than %u files", kMostShards);
     }
-    names->push_back(file);
+    names->insert(at, file);
     return Status();
   }
 

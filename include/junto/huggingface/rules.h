@@ -187,7 +187,13 @@ class RuleBook {
     one.pieces = pieces_.size();
     one.making = making;
     one.type = TypeOf(making, *source);
-    Take(Arranger(matrix, shapes_).Arrange(rule.view), matrix, source, scales, &one);
+    const Arrangement arrangement = Arranger(matrix, shapes_).Arrange(rule.view);
+    const bool blocks = making == Making::kFp8 || making == Making::kMxfp4;
+    if (blocks && arrangement.columns.steps[2] != 1) {
+      return Shards::Error(Code::kUnsupported, *source, "columns %llu apart, but blocks hold 1",
+                           Wide(arrangement.columns.steps[2]));
+    }
+    Take(arrangement, matrix, source, scales, &one);
     JUNTO_TRY(CheckInside(*source, one));
     if (rule.view != View::kExperts) {
       *made = one;

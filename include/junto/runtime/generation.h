@@ -164,6 +164,10 @@ class Generation {
   // Chooses the next token from `logits` [vocab], which are changed, appends it to the sequence,
   // and hands its text to `sink` (nullptr: it waits in the stream).
   Status Advance(float* logits, Sequence* sequence, ChunkSink* sink) {
+    if (sink != nullptr) {  // what waited for a reader, who may have had enough
+      const Status status = Deliver({}, sink);
+      if (status.failed() || !running_) return status;
+    }
     for (const TokenBias& bias : biases()) logits[bias.token] += bias.bias;
     const Span<const int32_t> tokens = sequence->tokens();
     const size_t window = std::min<size_t>(sampling.penalty_window, tokens.size());

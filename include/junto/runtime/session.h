@@ -426,6 +426,7 @@ class Session {
     if (status.ok() && !deadline->Fits(wants_logits_ ? finish_ns_ : 0)) status = Code::kYielded;
     if (status.code() == Code::kYielded) return status;
     pass_open_ = false;
+    if (!status.ok()) usage_.experts.Add(pass_.counters);  // what was read was read
     JUNTO_TRY(status);
     status = FinishRows(&pass_, pass_ns_, cursor_.joins, sink);
     finish_ns_ = deadline->Elapsed() - after;

@@ -128,13 +128,13 @@ inline Status ChatMarkup::SetTemplate(const Tokenizer& tokenizer, std::string_vi
 
 inline Status ChatMarkup::CheckVariable(std::string_view key, std::string_view value) const {
   JUNTO_TRY(CheckMarkup());
-  if (markup_ == Markup::kHarmony) return HarmonyRenderer::CheckVariable(key, value);
   const auto failure = [key, value](const char* what) {
     return Status::Make(Code::kInvalid, "variable '%.*s' with %zu bytes of value: %s",
                         static_cast<int>(Utf8Prefix(key, 64).size()), key.data(), value.size(),
                         what);
   };
   if (!IsUtf8(key) || !IsUtf8(value)) return failure("not UTF-8");
+  if (markup_ == Markup::kHarmony) return HarmonyRenderer::CheckVariable(key, value);
   for (const std::string_view given : kGivenByTurns) {
     if (key == given) return failure("turns and tools give it");
   }

@@ -342,6 +342,7 @@ class Evaluator {
   // `subject` is what the innermost filter of a block is applied to.
   Value Filter(const Node& node, const Value* subject) {
     const Level level(work_, work_->limits().depth);
+    if (!work_->Step()) return Value();
     const bool chained = node.a != nullptr && subject != nullptr;
     const Value value = chained             ? Filter(*node.a, subject)
                         : node.a == nullptr ? *subject

@@ -125,6 +125,7 @@ inline Value IntFilter(const Value& value, const Arguments& arguments) {
   } else if (!value.string()) {
     return otherwise;
   } else {
+    if (!arguments.work->Scan(16 * value.view().size())) return Value();
     const Range kept = Stripped(value.view(), true, true, IsSpace);
     std::string_view text = value.view().substr(kept.begin, kept.end - kept.begin);
     if (text.size() > 1 && text[0] == '+') text.remove_prefix(1);
@@ -143,6 +144,7 @@ inline Value FloatFilter(const Value& value, const Arguments& arguments) {
   double number = 0;
   if (value.undefined()) FailUndefined(arguments.work, value);
   if (IsNumeric(value)) return MakeFloat(arguments.work, ToDouble(value));
+  if (value.string() && !arguments.work->Scan(16 * value.view().size())) return Value();
   if (value.string() && ParseDouble(value.view(), &number)) {
     return MakeFloat(arguments.work, number);
   }

@@ -190,7 +190,10 @@ inline Value FindTextMethod(const Value& self, const Arguments& arguments) {
 
 inline Value CountTextMethod(const Value& self, const Arguments& arguments) {
   const std::string_view part = arguments.NeedText(0, "sub").view;
-  if (part.empty()) return Value(static_cast<int64_t>(CountCharacters(self.view())) + 1);
+  if (part.empty()) {
+    if (!arguments.work->Scan(4 * self.view().size())) return Value();
+    return Value(static_cast<int64_t>(CountCharacters(self.view())) + 1);
+  }
   int64_t count = 0;
   for (size_t at = 0; arguments.work->Step(); ++count) {
     at = FindText(arguments.work, self.view(), part, at);

@@ -179,6 +179,7 @@ struct Dict {
   Span<const Entry> entries() const { return {data, size}; }
 
   Value* Find(Workspace* work, const Value& key) const {
+    if (key.string() && !work->Scan(4 * key.view().size())) return nullptr;
     if (slots == nullptr) {
       for (size_t i = 0; i < size; ++i) {
         if (SameKey(data[i].key, key)) return &data[i].value;
@@ -201,6 +202,7 @@ struct Dict {
       *known = value;
       return;
     }
+    if (work->failed()) return;
     if (size == capacity && !Grow(work)) return;
     data[size++] = {key, value};
     if (slots != nullptr) Index(work, size - 1);
@@ -226,6 +228,7 @@ struct Dict {
   }
   void Index(Workspace* work, size_t entry) {
     const size_t mask = 2 * capacity - 1;
+    if (data[entry].key.string()) work->Scan(4 * data[entry].key.view().size());
     size_t at = HashKey(data[entry].key) & mask;
     while (slots[at] != 0 && work->Step()) at = (at + 1) & mask;
     if (slots[at] == 0) slots[at] = static_cast<uint32_t>(entry + 1);

@@ -120,6 +120,7 @@ class GemmaArguments {
   uint32_t depth_ = 0;
   uint64_t arrays_ = 0;  // which of the open lists are arrays
   uint64_t filled_ = 0;  // which of them have items
+  static constexpr uint32_t kMostSpaces = 64;
   uint32_t spaces_ = 0;  // in a bare key, to be written before its next character
   FixedText<64> bare_;
   JsonUnescaper unescaper_;
@@ -183,7 +184,11 @@ inline bool GemmaArguments::TakeBareKey(char c) {
     EndValue("\":null");
     return Take(c);
   } else if (IsSpace(c)) {
-    ++spaces_;
+    if (spaces_ < kMostSpaces) {
+      ++spaces_;
+    } else {
+      Put(" ");
+    }
   } else {
     for (; spaces_ != 0; --spaces_) Put(" ");
     PutEscaped(c);
