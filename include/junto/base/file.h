@@ -102,6 +102,15 @@ class FileSystem {
   }
 };
 
+// E_IO where `size` bytes at `offset` are not all before `end`.
+inline Status CheckRange(uint64_t offset, uint64_t size, uint64_t end) {
+  if (RangeFits(offset, size, end)) return Status();
+  return Status::Make(Code::kIo, "read of %llu bytes at %llu passes the end at %llu",
+                      static_cast<unsigned long long>(size),
+                      static_cast<unsigned long long>(offset),
+                      static_cast<unsigned long long>(end));
+}
+
 // Bytes that the caller keeps alive.
 class MemoryFile final : public File {
  public:
@@ -110,12 +119,7 @@ class MemoryFile final : public File {
 
   uint64_t size() const override { return size_; }
   Status ReadAt(uint64_t offset, void* dst, size_t size) override {
-    if (!RangeFits(offset, size, size_)) {
-      return Status::Make(Code::kIo, "read of %llu bytes at %llu passes the end at %llu",
-                          static_cast<unsigned long long>(size),
-                          static_cast<unsigned long long>(offset),
-                          static_cast<unsigned long long>(size_));
-    }
+    JUNTO_TRY(CheckRange(offset, size, size_));
     if (size != 0) std::memcpy(dst, data_ + offset, size);
     return Status();
   }

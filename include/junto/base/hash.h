@@ -23,26 +23,6 @@ class Hash {
   uint64_t value_ = 0xCBF29CE484222325u;
 };
 
-// The same purpose for megabytes: eight bytes at a time, in four lanes. Whatever changes in one of
-// those eight changes the result.
-inline uint64_t WideHash(const uint8_t* bytes, size_t size) {
-  uint64_t lanes[4] = {1, 2, 3, 4};
-  size_t at = 0;
-  for (; size - at >= sizeof(lanes); at += sizeof(lanes)) {
-    uint64_t words[4];
-    std::memcpy(words, bytes + at, sizeof(words));
-    for (int i = 0; i < 4; ++i) {
-      const uint64_t mixed = (lanes[i] ^ words[i]) * 0x9E3779B97F4A7C15u;
-      lanes[i] = mixed << 29 | mixed >> 35;
-    }
-  }
-  Hash hash;
-  hash.Add(lanes, sizeof(lanes));
-  hash.Add(bytes + at, size - at);
-  hash.Add(size);
-  return hash.value();
-}
-
 // Eight bytes at a time, and in any order: a sum over words, each mixed with its place.
 class PlacedHash {
  public:

@@ -68,12 +68,7 @@ class MadeGguf final : public File {
   uint64_t size() const override { return size_; }
 
   Status ReadAt(uint64_t offset, void* dst, size_t size) override {
-    if (!RangeFits(offset, size, size_)) {
-      return Status::Make(Code::kIo, "read of %llu bytes at %llu passes the end at %llu",
-                          static_cast<unsigned long long>(size),
-                          static_cast<unsigned long long>(offset),
-                          static_cast<unsigned long long>(size_));
-    }
+    JUNTO_TRY(CheckRange(offset, size, size_));
     auto* to = static_cast<uint8_t*>(dst);
     for (uint64_t left = size; left != 0;) {
       uint64_t now = left;

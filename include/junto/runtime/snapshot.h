@@ -16,7 +16,7 @@ namespace snapshot {
 
 constexpr char kMagic[8] = {'J', 'U', 'N', 'T', 'O', 'S', 'N', 'P'};
 constexpr uint32_t kByteOrder = 0x01020304;
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 struct Header {
   char magic[8];
@@ -32,8 +32,12 @@ struct Header {
 static_assert(sizeof(Header) == 56, "it is written as it is");
 
 inline uint64_t ChecksumOf(const Header& header, const uint8_t* body, size_t size) {
+  const size_t whole = size & ~size_t{7};
+  PlacedHash words;
+  words.Add(0, body, whole);
   Hash hash;
-  hash.Add(WideHash(body, size));
+  hash.Add(words.value());
+  hash.Add(body + whole, size - whole);
   hash.Add(&header, offsetof(Header, checksum));
   return hash.value();
 }
