@@ -41,29 +41,6 @@ Files ParityFiles(const std::string& name, const std::vector<std::string>& names
   return files;
 }
 
-junto_status Load(junto_runtime* runtime, const std::string& name, uint32_t flags,
-                  const std::string& source, ModelHandle* out, Error* err) {
-  junto_model_desc desc;
-  junto_model_desc_init(&desc, sizeof(desc));
-  desc.flags = flags;
-  if (!source.empty()) {
-    desc.source = source.data();
-    desc.source_size = source.size();
-  }
-  junto_model* model = nullptr;
-  const junto_status status =
-      junto_model_load(runtime, name.data(), name.size(), &desc, &model, err);
-  out->reset(model);
-  return status;
-}
-ModelHandle LoadDirectory(const RuntimeHandle& runtime, const std::string& name,
-                          uint32_t flags = 0) {
-  Error err;
-  ModelHandle model;
-  REQUIRE_OK(Load(runtime.get(), name, flags, "", &model, &err));
-  return model;
-}
-
 junto_status JUNTO_CALL TakeRow(void* user, uint64_t, const float* row, size_t vocab) {
   auto* rows = static_cast<std::vector<float>*>(user);
   rows->insert(rows->end(), row, row + vocab);
@@ -92,7 +69,7 @@ TEST_CASE("a directory says what a GGUF file would, text included") {
   AddDirectory(&host, "models/tiny", WithText());
   {
     const RuntimeHandle runtime = CreateRuntime(host.desc());
-    const ModelHandle model = LoadDirectory(runtime, "models/tiny");
+    const ModelHandle model = test::LoadFile(runtime, "models/tiny");
     junto_model_info info;
     junto_model_info_init(&info, sizeof(info));
     REQUIRE(junto_model_get_info(model.get(), &info) == JUNTO_OK);
@@ -113,8 +90,8 @@ TEST_CASE("a directory says what a GGUF file would, text included") {
                               &count, &err));
     REQUIRE(count == 3);
     CHECK((tokens[0] == 2 && tokens[1] == 36 && tokens[2] == 38));
-    CHECK(Logits(model) == Logits(LoadDirectory(runtime, "models/tiny/config.json")));
-    CHECK(Logits(model) == Logits(LoadDirectory(runtime, "models/tiny/", JUNTO_MODEL_NO_MAP)));
+    CHECK(Logits(model) == Logits(test::LoadFile(runtime, "models/tiny/config.json")));
+    CHECK(Logits(model) == Logits(test::LoadFile(runtime, "models/tiny/", JUNTO_MODEL_NO_MAP)));
   }
   CHECK(host.Faults() == "");
 }
@@ -123,13 +100,13 @@ TEST_CASE("without a tokenizer's file there is no vocabulary") {
   Host host;
   AddDirectory(&host, "tiny", TinyDirectory().Files());
   const RuntimeHandle runtime = CreateRuntime(host.desc());
-  const ModelHandle model = LoadDirectory(runtime, "tiny");
+  const ModelHandle model = test::LoadFile(runtime, "tiny");
   Error err;
   size_t count = 0;
   CHECK_FAILS(junto_tokenize(model.get(), "1", 1, 0, nullptr, 0, &count, &err),
               JUNTO_E_UNSUPPORTED);
   ModelHandle none;
-  CHECK_FAILS(Load(runtime.get(), "tin9", 0, "", &none, &err), JUNTO_E_IO);
+  CHECK_FAILS(test::Load(runtime.get(), "tin9", 0, "", &none, &err), JUNTO_E_IO);
   CHECK(err.text().find("'tin9'") != std::string::npos);
 }
 
@@ -145,7 +122,7 @@ TEST_CASE("a directory takes what its plan says") {
       REQUIRE_OK(junto_session_plan(model.get(), nullptr, tag, &bytes, &err));
       return bytes;
     };
-    const ModelHandle model = LoadDirectory(runtime, "dir");
+    const ModelHandle model = test::LoadFile(runtime, "dir");
     CHECK(host.current(JUNTO_TAG_WEIGHTS) == plan(model, JUNTO_TAG_WEIGHTS));
     CHECK(host.current(JUNTO_TAG_TOKENIZER) == plan(model, JUNTO_TAG_TOKENIZER));
     CHECK(host.current(JUNTO_TAG_LOAD_TEMP) == 0);
@@ -154,7 +131,7 @@ TEST_CASE("a directory takes what its plan says") {
     Host light;
     AddDirectory(&light, "dir", files);
     const RuntimeHandle planner = CreateRuntime(light.desc());
-    const ModelHandle metadata = LoadDirectory(planner, "dir", JUNTO_MODEL_METADATA_ONLY);
+    const ModelHandle metadata = test::LoadFile(planner, "dir", JUNTO_MODEL_METADATA_ONLY);
     for (const junto_tag tag : {JUNTO_TAG_WEIGHTS, JUNTO_TAG_TOKENIZER, JUNTO_TAG_LOAD_TEMP,
                                 JUNTO_TAG_KV, JUNTO_TAG_SCRATCH, JUNTO_TAG_MAPPED}) {
       CHECK(plan(metadata, tag) == plan(model, tag));
@@ -173,12 +150,12 @@ TEST_CASE("a directory is packed like any model") {
     {
       const RuntimeHandle runtime = CreateRuntime(host.desc());
       Error err;
-      const std::vector<float> expected = Logits(LoadDirectory(runtime, "dir"));
+      const std::vector<float> expected = Logits(test::LoadFile(runtime, "dir"));
       REQUIRE_OK(junto_model_pack(runtime.get(), "dir", 3, "packed", 6, nullptr, &err));
       ModelHandle packed;
-      REQUIRE_OK(Load(runtime.get(), "packed", 0, "dir", &packed, &err));
+      REQUIRE_OK(test::Load(runtime.get(), "packed", 0, "dir", &packed, &err));
       CHECK(Logits(packed) == expected);
-      const ModelHandle whole = LoadDirectory(runtime, "dir", JUNTO_MODEL_METADATA_ONLY);
+      const ModelHandle whole = test::LoadFile(runtime, "dir", JUNTO_MODEL_METADATA_ONLY);
       CHECK(Meta(packed, "general.architecture") == Meta(whole, "general.architecture"));
 
       // Another weight among the first of a tensor, or another configuration.
@@ -188,7 +165,7 @@ TEST_CASE("a directory is packed like any model") {
       }
       AddDirectory(&host, "dir", changed);
       ModelHandle stale;
-      junto_status status = Load(runtime.get(), "packed", 0, "dir", &stale, &err);
+      junto_status status = test::Load(runtime.get(), "packed", 0, "dir", &stale, &err);
       CHECK((status == JUNTO_OK || status == JUNTO_E_MISMATCH));
       changed["config.json"] =
           BytesOf(std::string(changed["config.json"].begin(), changed["config.json"].end()));
@@ -197,8 +174,8 @@ TEST_CASE("a directory is packed like any model") {
       config.replace(config.find_first_of("0123456789", at), 2, "48");
       changed["config.json"] = BytesOf(config);
       AddDirectory(&host, "dir", changed);
-      CHECK_FAILS(Load(runtime.get(), "packed", 0, "dir", &stale, &err), JUNTO_E_MISMATCH);
-      CHECK_FAILS(Load(runtime.get(), "packed", 0, "packed", &stale, &err), JUNTO_E_INVALID);
+      CHECK_FAILS(test::Load(runtime.get(), "packed", 0, "dir", &stale, &err), JUNTO_E_MISMATCH);
+      CHECK_FAILS(test::Load(runtime.get(), "packed", 0, "packed", &stale, &err), JUNTO_E_INVALID);
       CHECK_FAILS(junto_model_pack(runtime.get(), "dir", 3, "dir/config.json", 15, nullptr, &err),
                   JUNTO_E_INVALID);
     }

@@ -77,28 +77,6 @@ Bytes PackedBytes(const Bytes& gguf) {
   return host.Bytes("model.junto");
 }
 
-junto_status Load(junto_runtime* runtime, const std::string& name, uint32_t flags,
-                  const std::string& source, ModelHandle* model, Error* err) {
-  junto_model_desc desc;
-  junto_model_desc_init(&desc, sizeof(desc));
-  desc.flags = flags;
-  if (!source.empty()) {
-    desc.source = source.data();
-    desc.source_size = source.size();
-  }
-  junto_model* loaded = nullptr;
-  const junto_status status =
-      junto_model_load(runtime, name.data(), name.size(), &desc, &loaded, err);
-  model->reset(loaded);
-  return status;
-}
-ModelHandle LoadFile(const RuntimeHandle& runtime, const std::string& name, uint32_t flags = 0) {
-  ModelHandle model;
-  Error err;
-  REQUIRE_OK(Load(runtime.get(), name, flags, "", &model, &err));
-  return model;
-}
-
 junto_status JUNTO_CALL TakeLogits(void* user, uint64_t, const float* logits, size_t vocab) {
   auto* bytes = static_cast<Bytes*>(user);
   const auto* from = reinterpret_cast<const uint8_t*>(logits);
@@ -168,12 +146,13 @@ void RequireSame(const Bytes& gguf) {
     const RuntimeHandle runtime = CreateRuntime(host.desc());
     Error err;
     REQUIRE_OK(Pack(runtime.get(), "model.gguf", "model.junto", &err));
-    const Bytes expected = LogitBits(LoadFile(runtime, "model.gguf"));
-    REQUIRE(LogitBits(LoadFile(runtime, "model.junto")) == expected);  // at an odd address: copied
-    REQUIRE(LogitBits(LoadFile(runtime, "model.junto", JUNTO_MODEL_NO_MAP)) == expected);
+    const Bytes expected = LogitBits(test::LoadFile(runtime, "model.gguf"));
+    REQUIRE(LogitBits(test::LoadFile(runtime, "model.junto")) ==
+            expected);  // at an odd address: copied
+    REQUIRE(LogitBits(test::LoadFile(runtime, "model.junto", JUNTO_MODEL_NO_MAP)) == expected);
     REQUIRE(LogitBits(LoadBytes(runtime.get(), host.Bytes("model.junto"))) == expected);
     host.map_shift = 0;
-    REQUIRE(LogitBits(LoadFile(runtime, "model.junto")) == expected);
+    REQUIRE(LogitBits(test::LoadFile(runtime, "model.junto")) == expected);
     REQUIRE(Current(runtime, JUNTO_TAG_MAPPED) == 0);
   }
   REQUIRE(host.Faults() == "");
@@ -213,9 +192,11 @@ TEST_CASE("packing is the same every time, and the same from a split model's wei
   CHECK(Number(split, kParts) % 256 == 3);
   CHECK(Bytes(split.begin() + static_cast<ptrdiff_t>(Number(split, kWeights)), split.end()) ==
         Bytes(first.begin() + static_cast<ptrdiff_t>(Number(first, kWeights)), first.end()));
-  CHECK(LogitBits(LoadFile(runtime, "split.junto")) == LogitBits(LoadFile(runtime, "whole.gguf")));
+  CHECK(LogitBits(test::LoadFile(runtime, "split.junto")) ==
+        LogitBits(test::LoadFile(runtime, "whole.gguf")));
   ModelHandle checked;
-  REQUIRE_OK(Load(runtime.get(), "split.junto", 0, "part-00001-of-00003.gguf", &checked, &err));
+  REQUIRE_OK(
+      test::Load(runtime.get(), "split.junto", 0, "part-00001-of-00003.gguf", &checked, &err));
 }
 
 TEST_CASE("a packed file lies as docs/formats.md says") {
@@ -258,9 +239,9 @@ TEST_CASE("weights that are mapped are in memory once, and the plan knows") {
       host.map_shift = shift;
       const bool mapped = flags == 0 && shift != 1;
       const ModelHandle planned =
-          LoadFile(runtime, "model.junto", flags | JUNTO_MODEL_METADATA_ONLY);
+          test::LoadFile(runtime, "model.junto", flags | JUNTO_MODEL_METADATA_ONLY);
       CHECK(Current(runtime, JUNTO_TAG_MAPPED) == 0);
-      const ModelHandle model = LoadFile(runtime, "model.junto", flags);
+      const ModelHandle model = test::LoadFile(runtime, "model.junto", flags);
       CHECK(Current(runtime, JUNTO_TAG_MAPPED) == (mapped ? weights : 0));
       CHECK(Current(runtime, JUNTO_TAG_WEIGHTS) == (mapped ? 0 : weights));
       for (const junto_tag tag : {JUNTO_TAG_MAPPED, JUNTO_TAG_WEIGHTS, JUNTO_TAG_LOAD_TEMP}) {
@@ -291,7 +272,7 @@ class Refuser {
     host_.AddFile("bad.junto", bytes);
     host_.map_shift ^= 1;
     ModelHandle model;
-    const junto_status status = junto::Load(runtime_.get(), "bad.junto", 0, "", &model, err);
+    const junto_status status = test::Load(runtime_.get(), "bad.junto", 0, "", &model, err);
     CHECK((status == JUNTO_OK) == (model != nullptr));
     if (status != JUNTO_OK) CHECK(err->IsLine());
     model.reset();
@@ -437,7 +418,7 @@ TEST_CASE("damaged weights give wrong text and nothing worse") {
         const RuntimeHandle runtime = CreateRuntime(host.desc());
         ModelHandle model;
         Error err;
-        const junto_status status = Load(runtime.get(), "model.junto", 0, "", &model, &err);
+        const junto_status status = test::Load(runtime.get(), "model.junto", 0, "", &model, &err);
         if (status != JUNTO_OK) {  // rope factors, which are checked
           CHECK(err.text().find("rope") != std::string::npos);
           continue;
@@ -464,19 +445,22 @@ TEST_CASE("a packed file whose source has changed is stale") {
   ModelHandle loaded;
   REQUIRE_OK(Pack(runtime.get(), "model.gguf", "model.junto", &err));
   for (const uint32_t flags : {0u, JUNTO_MODEL_METADATA_ONLY}) {
-    REQUIRE_OK(Load(runtime.get(), "model.junto", flags, "model.gguf", &loaded, &err));
+    REQUIRE_OK(test::Load(runtime.get(), "model.junto", flags, "model.gguf", &loaded, &err));
   }
 
   model.Find("blk.1.attn_q.weight")->as<float>()[3] += 1.0f;
   host.AddFile("weights.gguf", model.Bytes());
-  CHECK_FAILS(Load(runtime.get(), "model.junto", 0, "weights.gguf", &loaded, &err),
+  CHECK_FAILS(test::Load(runtime.get(), "model.junto", 0, "weights.gguf", &loaded, &err),
               JUNTO_E_MISMATCH);
   CHECK(err.text().find("stale") != std::string::npos);
   model = TinyModel::Chat().Set("general.name", std::string("other"));
   host.AddFile("key.gguf", model.Bytes());
-  CHECK_FAILS(Load(runtime.get(), "model.junto", 0, "key.gguf", &loaded, &err), JUNTO_E_MISMATCH);
-  CHECK_FAILS(Load(runtime.get(), "model.junto", 0, "absent.gguf", &loaded, &err), JUNTO_E_IO);
-  CHECK_FAILS(Load(runtime.get(), "model.gguf", 0, "model.gguf", &loaded, &err), JUNTO_E_INVALID);
+  CHECK_FAILS(test::Load(runtime.get(), "model.junto", 0, "key.gguf", &loaded, &err),
+              JUNTO_E_MISMATCH);
+  CHECK_FAILS(test::Load(runtime.get(), "model.junto", 0, "absent.gguf", &loaded, &err),
+              JUNTO_E_IO);
+  CHECK_FAILS(test::Load(runtime.get(), "model.gguf", 0, "model.gguf", &loaded, &err),
+              JUNTO_E_INVALID);
   CHECK(loaded == nullptr);
 
   junto_model_desc desc;

@@ -6,6 +6,7 @@
 
 #include "c_api/onednn.h"
 #include "tests/support/bits.h"
+#include "tests/support/compare.h"
 #include "tests/support/runtime.h"
 
 namespace junto {
@@ -71,16 +72,6 @@ size_t ArgMax(const float* row, size_t n) {
   return static_cast<size_t>(std::max_element(row, row + n) - row);
 }
 
-// The largest |error| / (1 + |expected|).
-float WorstError(const std::vector<float>& found, const std::vector<float>& expected) {
-  REQUIRE(found.size() == expected.size());
-  float worst = 0.0f;
-  for (size_t i = 0; i < found.size(); ++i) {
-    worst = std::max(worst, std::abs(found[i] - expected[i]) / (1.0f + std::abs(expected[i])));
-  }
-  return worst;
-}
-
 TEST_CASE("logits equal HF transformers with float weights") {
   for (const Golden& golden : kGoldens) {
     Host host(2);
@@ -89,7 +80,7 @@ TEST_CASE("logits equal HF transformers with float weights") {
     const size_t vocab = model->spec().vocab;
     const std::vector<float> logits = test::LogitsOf(&host, *model, reference.tokens, 64);
     test::Bits::OfThisProgram().Add(logits);
-    const float worst = WorstError(logits, reference.logits);
+    const float worst = test::WorstError(logits, reference.logits);
     INFO(golden.name << ": worst " << worst);
     CHECK(worst <= 5e-5f);  // a wrong epsilon is 1e-4; the promise is 2e-4
     for (size_t row = 0; row < reference.tokens.size(); ++row) {
@@ -146,11 +137,11 @@ TEST_CASE("rows of an image see all of it in the layers that look ahead") {
     const auto images = test::ReadTensor<int32_t>(gguf.get(), "golden.images");
     const auto expected = test::ReadTensor<float>(gguf.get(), "golden.image_logits");
     const auto model = host.Load(PathOf(golden), OptionsOf(golden, true));
-    const float worst =
-        WorstError(ImageLogits(&host, *model, reference, {images.data(), images.size()}), expected);
+    const float worst = test::WorstError(
+        ImageLogits(&host, *model, reference, {images.data(), images.size()}), expected);
     INFO(golden.name << ": worst " << worst);
     CHECK(worst <= 5e-5f);
-    CHECK(WorstError(reference.logits, expected) > 0.1f);  // it makes a difference
+    CHECK(test::WorstError(reference.logits, expected) > 0.1f);  // it makes a difference
   }
 }
 
@@ -189,7 +180,7 @@ TEST_CASE("logits equal HF transformers where oneDNN multiplies floats") {
     options.gemm = &gemm;
     const auto model = host.Load(PathOf(golden), options);
     const float worst =
-        WorstError(test::LogitsOf(&host, *model, reference.tokens, 64), reference.logits);
+        test::WorstError(test::LogitsOf(&host, *model, reference.tokens, 64), reference.logits);
     INFO(golden.name << ": worst " << worst << ", rows " << rows);
     CHECK(worst <= 5e-5f);
     CHECK(rows > 0);
@@ -224,10 +215,6 @@ TEST_CASE("int8 activations stay close to HF transformers on the dequantised wei
   }
 }
 
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 TEST_CASE("chunks, threads and instruction sets never change a bit") {
   for (const Golden& golden : kGoldens) {
     for (const bool widen : {true, false}) {
@@ -246,7 +233,7 @@ TEST_CASE("chunks, threads and instruction sets never change a bit") {
             const std::vector<float> logits =
                 test::LogitsOf(&host, *model, reference.tokens, chunk, KvType::kF16);
             if (first.empty()) first = logits;
-            REQUIRE(SameBits(logits, first));
+            REQUIRE(test::SameBits(logits, first));
           }
         }
       }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "junto/quant/transcode.h"
+#include "tests/support/compare.h"
 #include "tests/support/runtime.h"
 
 namespace junto {
@@ -70,19 +71,6 @@ Difference Compare(const Gguf& twin, const Gguf& golden) {
   return difference;
 }
 
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-float WorstError(const std::vector<float>& found, const std::vector<float>& expected) {
-  REQUIRE(found.size() == expected.size());
-  float worst = 0.0f;
-  for (size_t i = 0; i < found.size(); ++i) {
-    worst = std::max(worst, std::abs(found[i] - expected[i]) / (1.0f + std::abs(expected[i])));
-  }
-  return worst;
-}
-
 TEST_CASE("a directory has the tensors of its GGUF file") {
   for (const std::string name : kTwins) {
     INFO(name);
@@ -110,12 +98,12 @@ TEST_CASE("logits of a directory equal HF transformers, and the bits of its GGUF
     options.widen = name == "gpt_oss_mxfp4";  // else of other rounded activations
     const auto twin = host.Load(DirectoryOf(name), options);
     const std::vector<float> logits = test::LogitsOf(&host, *twin, tokens, 64);
-    const float worst = WorstError(logits, expected);
+    const float worst = test::WorstError(logits, expected);
     INFO("worst " << worst);
     CHECK(worst <= 5e-5f);
     if (Compare(*OpenDirectory(&host, DirectoryOf(name)), *golden).unequal != 0) continue;
     const auto model = host.Load(DirectoryOf(name) + ".gguf", options);
-    CHECK(SameBits(logits, test::LogitsOf(&host, *model, tokens, 64)));
+    CHECK(test::SameBits(logits, test::LogitsOf(&host, *model, tokens, 64)));
   }
 }
 
@@ -136,7 +124,7 @@ TEST_CASE("FP8 with scales gives what HF computes with the dequantised weights")
   RequireOk(shards.Read(*tokens, 0, ids.data(), tokens->bytes));
   RequireOk(shards.Read(*logits, 0, expected.data(), logits->bytes));
   const auto model = host.Load(path);
-  const float worst = WorstError(test::LogitsOf(&host, *model, ids, 64), expected);
+  const float worst = test::WorstError(test::LogitsOf(&host, *model, ids, 64), expected);
   INFO("worst " << worst);
   CHECK(worst <= 5e-5f);
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "tests/support/compare.h"
 #include "tests/support/runtime.h"
 
 namespace junto {
@@ -36,21 +37,6 @@ std::vector<float> LogitsOf(Host* host, const std::vector<uint8_t>& file, bool w
   return test::LogitsOf(host, *model, English(host), 64);
 }
 
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-// The largest difference relative to 1 + |expected|.
-double Difference(const std::vector<float>& found, const std::vector<float>& expected) {
-  REQUIRE(found.size() == expected.size());
-  double worst = 0.0;
-  for (size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::abs(double{found[i]} - expected[i]);
-    worst = std::max(worst, difference / (1.0 + std::abs(double{expected[i]})));
-  }
-  return worst;
-}
-
 double Nmse(const std::vector<float>& found, const std::vector<float>& expected) {
   double error = 0.0;
   double power = 0.0;
@@ -72,7 +58,7 @@ TEST_CASE("one expert that is the dense network up to powers of two gives the sa
   const std::vector<uint8_t> sparse = upcycler.Mixtral(options);
   for (const bool widen : {false, true}) {
     INFO("float weights: " << widen);
-    CHECK(SameBits(LogitsOf(&host, sparse, widen), LogitsOf(&host, dense, widen)));
+    CHECK(test::SameBits(LogitsOf(&host, sparse, widen), LogitsOf(&host, dense, widen)));
   }
 }
 
@@ -94,7 +80,7 @@ TEST_CASE("experts with shuffled units equal the dense model, however many, in a
     options.rotation = variant.rotation;
     INFO(variant.experts_used << " experts used, router " << variant.router_seed << ", rotated by "
                               << variant.rotation);
-    CHECK(Difference(LogitsOf(&host, upcycler.Mixtral(options), true), dense) <= 1e-4);
+    CHECK(test::WorstError(LogitsOf(&host, upcycler.Mixtral(options), true), dense) <= 1e-4);
   }
 }
 
@@ -143,7 +129,7 @@ TEST_CASE("clamped experts of gpt-oss equal the dense model where no clamp is re
     options.experts_used = experts_used;
     const std::vector<uint8_t> sparse = upcycler.GptOss(options);
     INFO(experts_used << " experts used");
-    CHECK(Difference(LogitsOf(&host, sparse, true), dense) <= 1e-4);
+    CHECK(test::WorstError(LogitsOf(&host, sparse, true), dense) <= 1e-4);
     CHECK(Nmse(LogitsOf(&host, sparse, false), dense) <= 2e-3);
   }
 }

@@ -81,6 +81,31 @@ inline ModelHandle LoadBytes(junto_runtime* runtime, const std::vector<uint8_t>&
   return ModelHandle(model);
 }
 
+// A file by its name; `source` is the file that a packed one was made of, empty for none.
+inline junto_status Load(junto_runtime* runtime, const std::string& name, uint32_t flags,
+                         const std::string& source, ModelHandle* model, Error* err) {
+  junto_model_desc desc;
+  junto_model_desc_init(&desc, sizeof(desc));
+  desc.flags = flags;
+  if (!source.empty()) {
+    desc.source = source.data();
+    desc.source_size = source.size();
+  }
+  junto_model* loaded = nullptr;
+  const junto_status status =
+      junto_model_load(runtime, name.data(), name.size(), &desc, &loaded, err);
+  model->reset(loaded);
+  return status;
+}
+
+inline ModelHandle LoadFile(const RuntimeHandle& runtime, const std::string& name,
+                            uint32_t flags = 0) {
+  ModelHandle model;
+  Error err;
+  REQUIRE_OK(Load(runtime.get(), name, flags, "", &model, &err));
+  return model;
+}
+
 inline junto_session_desc SessionDesc(uint32_t context, uint32_t chunk,
                                       junto_dtype type = JUNTO_DTYPE_AUTO) {
   junto_session_desc desc;
