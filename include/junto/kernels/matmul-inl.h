@@ -83,9 +83,8 @@ HWY_INLINE const T* InputRow(const MatmulArgs& args, uint32_t i) {
 
 // ---- quantised formats
 
-// Input rows that share one reading of the weights. Each is a cache line per block, and with its
-// sums another, so that what a block touches fits the half of the first level of cache that a core
-// has when it works for two; of 16, 32 and 64 rows this was the fastest with every format.
+// Input rows that share one reading of the weights. Each touches one or two cache lines a block: 64
+// of them crowd a first level of 32 to 48 KiB. bench/README.md has the measurements.
 constexpr uint32_t kRowChunk = 32;
 constexpr uint32_t kPrefetchBlocks = 4;  // of each of these rows, ahead
 
