@@ -71,7 +71,7 @@ TEST_CASE("rms_norm agrees to the bit and survives zeros") {
 // The contract of ActivationBlock, written out.
 struct SlowBlock {
   float scale = 0.0f;
-  float sum[3] = {};
+  int sum[3] = {};
   float step[32] = {};   // scale * sub_scale of each column
   float value[32] = {};  // step * q
 };
@@ -81,7 +81,6 @@ SlowBlock QuantiseSlowly(const float* x) {
   for (int i = 0; i < 32; ++i) maximum = std::fmax(maximum, std::fabs(x[i]));
   if (maximum < 0x1p-112f) return y;
   y.scale = maximum / 8001.0f;
-  int sum[2] = {0, 0};
   for (int group = 0; group < 4; ++group) {
     // Columns 0 1 4 5 8 9 12 13 of a half, or 2 3 6 7 10 11 14 15.
     int columns[8];
@@ -94,12 +93,10 @@ SlowBlock QuantiseSlowly(const float* x) {
       const float q = std::nearbyint(x[i] * (8001.0f / maximum / sub_scale));
       y.step[i] = y.scale * sub_scale;
       y.value[i] = y.step[i] * q;
-      sum[i / 16] += static_cast<int>(sub_scale * q);
+      y.sum[i / 16] += static_cast<int>(sub_scale * q);
     }
   }
-  y.sum[0] = y.scale * static_cast<float>(sum[0]);
-  y.sum[1] = y.scale * static_cast<float>(sum[1]);
-  y.sum[2] = y.scale * static_cast<float>(sum[0] + sum[1]);
+  y.sum[2] = y.sum[0] + y.sum[1];
   return y;
 }
 
@@ -153,7 +150,7 @@ TEST_CASE("quantise makes a block that is not finite NaN, and one of dust 0") {
         ActivationBlock y[2];
         kernels.quantise(x.data(), 64, y);
         CHECK(std::isnan(y[0].scale));
-        for (float sum : y[0].sum) CHECK(std::isnan(sum));
+        for (int32_t sum : y[0].sum) CHECK(sum == 0);
         for (int8_t q : y[0].q) CHECK(q == 0);
         CHECK(std::isfinite(y[1].scale));
       }
@@ -162,7 +159,7 @@ TEST_CASE("quantise makes a block that is not finite NaN, and one of dust 0") {
     ActivationBlock y;
     kernels.quantise(dust.data(), 32, &y);
     CHECK(y.scale == 0.0f);
-    for (float sum : y.sum) CHECK(sum == 0.0f);
+    for (int32_t sum : y.sum) CHECK(sum == 0);
     for (int8_t q : y.q) CHECK(q == 0);
   });
 }

@@ -68,12 +68,9 @@ static_assert(PairHeadroom(31) >= 4, "up to 5 bits: all pairs of a group");
 static_assert(PairHeadroom(63) >= 2, "6 bits: four products, a quad");
 static_assert(PairHeadroom(kSignedCodes) >= 1, "8 bits");
 
-// Whether Dot16 takes the products of a block's codes and sub-scales instead of both.
+// The vectors that hold a block's codes as Dot16 takes them: quads take signed ones in 16 bits.
 template <int kMax>
-constexpr bool kTakesProducts = JUNTO_DOT_QUADS&& kMax == kSignedCodes;
-// The vectors that hold a block's codes as Dot16 takes them.
-template <int kMax>
-constexpr int kCodeVectors = kTakesProducts<kMax> ? 16 : 8;
+constexpr int kCodeVectors = JUNTO_DOT_QUADS&& kMax == kSignedCodes ? 16 : 8;
 
 #if JUNTO_DOT_QUADS
 
@@ -92,6 +89,18 @@ HWY_INLINE VecI32 AddHalves(VecI32 sum, VecI32 v, const int16_t* a) {
           : "+v"(sum.raw)
           : "v"(v.raw), "m"(*reinterpret_cast<const Word*>(a)));
   return sum;
+}
+
+// A number that every row takes lies in memory once: instructions broadcast what they read.
+template <class D>
+using Spread = hn::TFromD<D>;
+template <class D>
+HWY_INLINE Spread<D> SpreadOf(D, hn::TFromD<D> value) {
+  return value;
+}
+template <class D>
+HWY_INLINE hn::Vec<D> LoadSpread(D d, const Spread<D>& value) {
+  return hn::Set(d, value);
 }
 
 // From four columns to a lane, as files have them, to quads of a group. Signed codes become halves:
@@ -118,35 +127,51 @@ HWY_INLINE void ArrangeCodes(VecU8 (&code)[kCodeVectors<kMax>]) {
   }
 }
 
-// sub_scale * q of a block, because sums with signed codes leave 16 bits: of each quad bytes 0 and
-// 2, and 16 halves further bytes 1 and 3.
-HWY_INLINE void PrepareProducts(const ActivationBlock& x, int16_t* HWY_RESTRICT products) {
-  const PanelI16 d16;
-  alignas(64) static constexpr int16_t kShift[32] = {8, 8, 8, 8, 8, 8, 8, 8,
-                                                     8, 8, 8, 8, 8, 8, 8, 8};
-  // Each 128-bit lane holds four quads, of two groups in turn.
-  alignas(64) static constexpr uint8_t kFactor[64] = {
-      0, 1, 0, 1, 4,  5,  4,  5,  0, 1, 0, 1, 4,  5,  4,  5,   //
-      8, 9, 8, 9, 12, 13, 12, 13, 8, 9, 8, 9, 12, 13, 12, 13,  //
-      0, 1, 0, 1, 4,  5,  4,  5,  0, 1, 0, 1, 4,  5,  4,  5,   //
-      8, 9, 8, 9, 12, 13, 12, 13, 8, 9, 8, 9, 12, 13, 12, 13};
-  const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.q));
-  const VecI16 twice = {_mm512_broadcast_i64x4(codes)};
-  const VecI16 q = hn::ShiftRight<8>(hn::Shl(twice, hn::Load(d16, kShift)));
-  const VecI16 factors = hn::TableLookupBytes(hn::LoadDup128(d16, x.sub_scale),
-                                              hn::BitCast(d16, hn::Load(PanelU8(), kFactor)));
-  hn::Store(hn::Mul(q, factors), d16, products);
-}
+// What Dot16 multiplies the codes of a block with.
+template <int kMax>
+struct DotFactors {
+  HWY_INLINE void Set(const ActivationBlock& x) {
+    std::memcpy(q, x.q, sizeof(q));
+    std::memcpy(sub_scale, x.sub_scale, sizeof(sub_scale));
+  }
+
+  int8_t q[kBlockColumns];
+  int16_t sub_scale[2 * kGroups];
+};
+// sub_scale * q, because sums with signed codes leave 16 bits: of each quad bytes 0 and 2, and 16
+// halves further bytes 1 and 3.
+template <>
+struct DotFactors<kSignedCodes> {
+  HWY_INLINE void Set(const ActivationBlock& x) {
+    const PanelI16 d16;
+    alignas(64) static constexpr int16_t kShift[32] = {8, 8, 8, 8, 8, 8, 8, 8,
+                                                       8, 8, 8, 8, 8, 8, 8, 8};
+    // Each 128-bit lane holds four quads, of two groups in turn.
+    alignas(64) static constexpr uint8_t kFactor[64] = {
+        0, 1, 0, 1, 4,  5,  4,  5,  0, 1, 0, 1, 4,  5,  4,  5,   //
+        8, 9, 8, 9, 12, 13, 12, 13, 8, 9, 8, 9, 12, 13, 12, 13,  //
+        0, 1, 0, 1, 4,  5,  4,  5,  0, 1, 0, 1, 4,  5,  4,  5,   //
+        8, 9, 8, 9, 12, 13, 12, 13, 8, 9, 8, 9, 12, 13, 12, 13};
+    const __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.q));
+    const VecI16 twice = {_mm512_broadcast_i64x4(codes)};
+    const VecI16 values = hn::ShiftRight<8>(hn::Shl(twice, hn::Load(d16, kShift)));
+    const VecI16 factors = hn::TableLookupBytes(hn::LoadDup128(d16, x.sub_scale),
+                                                hn::BitCast(d16, hn::Load(PanelU8(), kFactor)));
+    hn::StoreU(hn::Mul(values, factors), d16, products);
+  }
+
+  int16_t products[kBlockColumns];
+};
 
 // sum + the dot products of 16 columns, of which w holds the arranged codes of every row and `part`
 // says which 16 of the block.
 template <int kMax>
-HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x,
-                        const int16_t* HWY_RESTRICT products, int part, VecI32 sum) {
+HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const DotFactors<kMax>& x, int part,
+                        VecI32 sum) {
   if constexpr (kMax == kSignedCodes) {
     VecI32 odd = hn::Zero(PanelI32());  // a chain of its own: each waits for the one before
     for (int quad = 0; quad < 4; ++quad) {
-      const int16_t* a = products + 2 * (4 * part + quad);
+      const int16_t* a = x.products + 2 * (4 * part + quad);
       sum = AddHalves(sum, hn::BitCast(PanelI32(), w[2 * quad]), a);
       odd = AddHalves(odd, hn::BitCast(PanelI32(), w[2 * quad + 1]), a + 16);
     }
@@ -223,6 +248,18 @@ HWY_INLINE VecI8 CopySigns(VecI8 a, VecI8 w) {
 #endif
 }
 
+// A number that every row takes lies in memory once for each.
+template <class D>
+using Spread = hn::Vec<D>;
+template <class D>
+HWY_INLINE Spread<D> SpreadOf(D d, hn::TFromD<D> value) {
+  return hn::Set(d, value);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> LoadSpread(D, const Spread<D>& value) {
+  return value;
+}
+
 // Four bytes, broadcast to every row.
 HWY_INLINE VecI32 BroadcastWord(const void* p) {
   int32_t word;
@@ -245,25 +282,35 @@ HWY_INLINE VecI16 MulCodes(VecU8 w, VecI8 a) {
 template <int kMax>
 HWY_INLINE void ArrangeCodes(VecU8 (&)[kCodeVectors<kMax>]) {}
 
-// No set without quads asks for them.
-HWY_INLINE void PrepareProducts(const ActivationBlock&, int16_t*) {}
+// What Dot16 multiplies the codes of a block with, broadcast once for all vectors of codes: as
+// operands in memory they then cost no instruction.
+template <int kMax>
+struct DotFactors {
+  HWY_INLINE void Set(const ActivationBlock& x) {
+    for (int i = 0; i < 8; ++i) q[i] = hn::BitCast(PanelI8(), BroadcastWord(x.q + 4 * i));
+    for (int part = 0; part < 2; ++part) {
+      sub_scale[part] = hn::BitCast(PanelI16(), BroadcastWord(x.sub_scale + 2 * part));
+    }
+  }
+
+  VecI8 q[8];
+  VecI16 sub_scale[2];
+};
 
 // sum + the dot products of 16 columns: w[i] holds columns 4 i .. 4 i + 3 of every row, `part` says
-// which 16 of the activations.
+// which 16 of the block.
 template <int kMax>
-HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const ActivationBlock& x, const int16_t*,
-                        int part, VecI32 sum) {
+HWY_INLINE VecI32 Dot16(const VecU8* HWY_RESTRICT w, const DotFactors<kMax>& x, int part,
+                        VecI32 sum) {
   constexpr int kTogether = HWY_MIN(PairHeadroom(kMax), 4);  // products summed in 16 bits
   static_assert(4 % kTogether == 0, "columns are taken in equal steps");
-  const VecI16 factors = hn::BitCast(PanelI16(), BroadcastWord(x.sub_scale + 2 * part));
   for (int i = 0; i < 4; i += kTogether) {
     VecI16 pairs = hn::Zero(PanelI16());
     for (int j = i; j < i + kTogether; ++j) {
-      const VecI8 a = hn::BitCast(PanelI8(), BroadcastWord(x.q + 16 * part + 4 * j));
-      const VecI16 products = MulCodes<kMax>(w[j], a);
+      const VecI16 products = MulCodes<kMax>(w[j], x.q[4 * part + j]);
       pairs = j == i ? products : hn::Add(pairs, products);
     }
-    sum = AddScaledHalves(sum, pairs, factors);
+    sum = AddScaledHalves(sum, pairs, x.sub_scale[part]);
   }
   return sum;
 }

@@ -83,85 +83,108 @@ HWY_INLINE const T* InputRow(const MatmulArgs& args, uint32_t i) {
 
 // ---- quantised formats
 
-// Input rows that share one reading of the weights. Each touches one or two cache lines a block: 64
-// of them crowd a first level of 32 to 48 KiB. bench/README.md has the measurements.
+// What is multiplied at once: a block of weights is decoded once for so many input rows, and a
+// block of activations prepared once for so many vectors of output rows. More would crowd the first
+// level of cache; bench/README.md has the measurements.
 constexpr uint32_t kRowChunk = 32;
-constexpr uint32_t kPrefetchBlocks = 4;  // of each of these rows, ahead
+constexpr uint32_t kVectorChunk = 128 / kVectorRows;
+constexpr uint32_t kPrefetchBlocks = 4;  // of each input row, ahead
 
-// The products that Dot16 may take in place of activations, of some input rows. They are prepared
-// one block ahead: read back at once, they would have to wait for their way to the cache.
-template <int kMax>
-class Products {
- public:
-  HWY_INLINE Products(const ActivationBlock* const* x, uint32_t count, uint64_t blocks)
-      : x_(x), count_(count), blocks_(blocks) {
-    PrepareBlock(0);
-  }
-  HWY_INLINE void PrepareBlock(uint64_t b) {
-    if (!kTakesProducts<kMax> || b == blocks_) return;
-    for (uint32_t t = 0; t < count_; ++t) PrepareProducts(x_[t][b], products_[b % 2][t]);
-  }
-  HWY_INLINE const int16_t* Get(uint64_t b, uint32_t t) const {
-    return kTakesProducts<kMax> ? products_[b % 2][t] : nullptr;
+// The most that is at or below `most` and divides `count` into as few parts of nearly one size.
+constexpr uint32_t EvenChunk(uint32_t count, uint32_t most) {
+  return count <= most ? count : CeilDiv(count, CeilDiv(count, most));
+}
+
+// A block of an input row, as all vectors of weights take it.
+template <class Weights>
+struct PreparedBlock {
+  static constexpr int kParts = Weights::kParts;
+
+  HWY_INLINE void Set(const ActivationBlock& x) {
+    factors.Set(x);
+    scale = SpreadOf(PanelF32(), x.scale);
+    for (int part = 0; part < kParts; ++part) {
+      const int32_t sum = x.sum[kParts == 1 ? 2 : part];
+      if constexpr (Weights::kBias != 0) start[part] = SpreadOf(PanelI32(), -Weights::kBias * sum);
+      if constexpr (Weights::kHasMinimum) {
+        value_sum[part] = SpreadOf(PanelF32(), x.scale * static_cast<float>(sum));
+      }
+    }
   }
 
- private:
-  const ActivationBlock* const* x_;
-  uint32_t count_;
-  uint64_t blocks_;
-  HWY_ALIGN int16_t products_[2][kTakesProducts<kMax> ? kRowChunk : 1][kBlockColumns];
+  DotFactors<Weights::kMax> factors;
+  Spread<PanelF32> scale;
+  Spread<PanelI32> start[kParts];  // of the integer sum: takes away what the codes are too large
+  Spread<PanelF32> value_sum[kParts];  // for formats with a minimum
 };
 
-// sum + block * x, as docs/numerics.md defines it.
-template <class Reader>
-HWY_INLINE VecF32 AddBlock(const Reader& block, const ActivationBlock& x, const int16_t* products,
-                           VecF32 sum) {
+// sum + weights * x, as docs/numerics.md defines it.
+template <class Weights>
+HWY_INLINE VecF32 AddBlock(const Weights& w, const PreparedBlock<Weights>& x, VecF32 sum) {
   const PanelF32 df;
-  constexpr int kParts = Reader::kParts;
-  constexpr int kMax = Reader::kMax;
+  const PanelI32 di;
+  constexpr int kParts = Weights::kParts;
+  constexpr int kMax = Weights::kMax;
   constexpr int kHalf = kCodeVectors<kMax> / 2;
-  const VecF32 x_scale = hn::Set(df, x.scale);
   for (int part = 0; part < kParts; ++part) {
-    VecI32 dot = Dot16<kMax>(block.code + kHalf * part, x, products, part, hn::Zero(PanelI32()));
-    if (kParts == 1) dot = Dot16<kMax>(block.code + kHalf, x, products, 1, dot);
-    sum = hn::MulAdd(hn::ConvertTo(df, dot), hn::Mul(block.scale[part], x_scale), sum);
+    VecI32 dot = Weights::kBias == 0 ? hn::Zero(di) : LoadSpread(di, x.start[part]);
+    dot = Dot16<kMax>(w.code + kHalf * part, x.factors, part, dot);
+    if (kParts == 1) dot = Dot16<kMax>(w.code + kHalf, x.factors, 1, dot);
+    const VecF32 scale = hn::Mul(w.scale[part], LoadSpread(df, x.scale));
+    sum = hn::MulAdd(hn::ConvertTo(df, dot), scale, sum);
   }
-  if (!Reader::kHasOffset) return sum;
+  if (!Weights::kHasMinimum) return sum;
   for (int part = 0; part < kParts; ++part) {
-    sum = hn::NegMulAdd(block.offset[part], hn::Set(df, x.sum[kParts == 1 ? 2 : part]), sum);
+    sum = hn::NegMulAdd(w.minimum[part], LoadSpread(df, x.value_sum[part]), sum);
   }
   return sum;
 }
 
+// `count` <= kRowChunk input rows from `first_row`, `vectors` <= kVectorChunk from `first_vector`.
+template <class Weights>
+HWY_NOINLINE void QuantisedTile(const MatmulArgs& args, uint32_t first_row, uint32_t count,
+                                uint32_t first_vector, uint32_t vectors) {
+  const PanelF32 df;
+  const ActivationBlock* x[kRowChunk];
+  PreparedBlock<Weights> prepared[kRowChunk];
+  OutputRows at[kVectorChunk];
+  HWY_ALIGN float sums[kVectorChunk][kRowChunk][kVectorRows];
+  for (uint32_t t = 0; t < count; ++t) x[t] = InputRow<ActivationBlock>(args, first_row + t);
+  for (uint32_t v = 0; v < vectors; ++v) {
+    at[v] = RowsOfVector(args, first_vector + v);
+    for (uint32_t t = 0; t < count; ++t) hn::Store(hn::Zero(df), df, sums[v][t]);
+  }
+  for (uint64_t b = 0; b < args.weights.columns / kBlockColumns; ++b) {
+    for (uint32_t t = 0; t < count; ++t) {
+      prepared[t].Set(x[t][b]);
+      // Rows are too far apart for the hardware to see a pattern.
+      hwy::Prefetch(x[t] + b + kPrefetchBlocks);
+    }
+    for (uint32_t v = 0; v < vectors; ++v) {
+      const Weights weights(at[v].panel, b, at[v].rows);
+      for (uint32_t t = 0; t < count; ++t) {
+        const VecF32 sum = hn::Load(df, sums[v][t]);
+        hn::Store(AddBlock(weights, prepared[t], sum), df, sums[v][t]);
+      }
+    }
+  }
+  for (uint32_t v = 0; v < vectors; ++v) {
+    for (uint32_t t = 0; t < count; ++t) {
+      StoreRows(args, at[v], first_row + t, hn::Load(df, sums[v][t]));
+    }
+  }
+}
+
 template <PanelFormat kFormat, CodeTable kTable = CodeTable::kMxfp4>
 void MatmulQuantised(const MatmulArgs& args) {
-  using Reader = BlockReader<kFormat, kTable>;
-  const PanelF32 df;
-  const uint64_t blocks = args.weights.columns / kBlockColumns;
   const uint32_t vectors = VectorCount(args);
-  for (uint32_t first = 0; first < args.count; first += kRowChunk) {
-    const uint32_t count = HWY_MIN(kRowChunk, args.count - first);
-    const ActivationBlock* x[kRowChunk];
-    for (uint32_t t = 0; t < count; ++t) x[t] = InputRow<ActivationBlock>(args, first + t);
-    for (uint32_t v = 0; v < vectors; ++v) {
-      const OutputRows at = RowsOfVector(args, v);
-      HWY_ALIGN float sums[kRowChunk][kVectorRows];
-      for (uint32_t t = 0; t < count; ++t) hn::Store(hn::Zero(df), df, sums[t]);
-      Reader block(at.panel, at.rows);
-      Products<Reader::kMax> products(x, count, blocks);
-      for (uint64_t b = 0; b < blocks; ++b) {
-        block.Read(b);
-        products.PrepareBlock(b + 1);
-        for (uint32_t t = 0; t < count; ++t) {
-          // Rows are too far apart for the hardware to see a pattern.
-          hwy::Prefetch(x[t] + b + kPrefetchBlocks);
-          const VecF32 sum = hn::Load(df, sums[t]);
-          hn::Store(AddBlock(block, x[t][b], products.Get(b, t), sum), df, sums[t]);
-        }
-      }
-      for (uint32_t t = 0; t < count; ++t) {
-        StoreRows(args, at, first + t, hn::Load(df, sums[t]));
-      }
+  const uint32_t rows_at_once = EvenChunk(args.count, kRowChunk);
+  const uint32_t vectors_at_once = EvenChunk(vectors, kVectorChunk);
+  for (uint32_t t = 0; t < args.count; t += rows_at_once) {
+    const uint32_t count = HWY_MIN(rows_at_once, args.count - t);
+    for (uint32_t v = 0; v < vectors; v += vectors_at_once) {
+      QuantisedTile<WeightVectors<kFormat, kTable> >(args, t, count, v,
+                                                     HWY_MIN(vectors_at_once, vectors - v));
     }
   }
 }

@@ -178,78 +178,57 @@ HWY_INLINE VecF32 LoadSub(const uint8_t* p, const VectorRows& rows, int part) {
   }
 }
 
-// One block of the rows of a vector, and how to come to the next.
+// One block of 32 columns of the rows of a vector.
 template <PanelFormat kFormat, CodeTable kTable>
-class BlockReader {
- public:
+struct WeightVectors {
   static constexpr PanelTraits kTraits = TraitsOf(kFormat);
   static constexpr PanelLayout kLayout = LayoutOf(kFormat);
   static constexpr int kParts = kTraits.halves ? 2 : 1;  // with a scale of their own
   static constexpr int kMax = MaxCode(kTraits.codes, kTable);
-  static constexpr int kBias = CodeBias(kTraits, kTable);
-  static constexpr bool kHasOffset = kTraits.minimum || kBias != 0;
+  static constexpr int kBias = CodeBias(kTraits, kTable);  // codes stand for code - kBias
+  static constexpr bool kHasMinimum = kTraits.minimum;
 
-  HWY_INLINE BlockReader(const uint8_t* panel, const VectorRows& rows)
-      : table_(BiasedTable<kTable>()), next_(panel), rows_(rows) {}
-
-  // Reads block b; blocks come in ascending order.
-  HWY_INLINE void Read(uint64_t b) {
-    Prefetch(next_);
-    if constexpr (kVectorPanels == 2) Prefetch(next_ + rows_.apart);
-    if constexpr (kTraits.two_level) {
-      if (b % 8 == 0) {
-        ReadWideScales(next_);
-        next_ += kLayout.header_bytes;
-      }
-      for (int part = 0; part < kParts; ++part) {
-        scale[part] = hn::Mul(wide_scale_, LoadSub<int8_t, kParts>(next_, rows_, part));
-        if constexpr (!kTraits.minimum) continue;
-        offset[part] = hn::Mul(wide_minimum_,
-                               LoadSub<uint8_t, kParts>(next_ + kParts * kPanelRows, rows_, part));
-      }
-    } else {
-      ReadWideScales(next_);
-      scale[0] = wide_scale_;
-      offset[0] = wide_minimum_;
-    }
-    if constexpr (kBias != 0) {
-      for (int part = 0; part < kParts; ++part) {
-        offset[part] = hn::Mul(scale[part], hn::Set(PanelF32(), static_cast<float>(kBias)));
-      }
-    }
-    next_ += kLayout.scale_bytes;
-    ReadCodes<kTraits.codes>(next_, rows_, table_, code);
-    ReadHighBits<kTraits.codes>(next_ + 128, rows_, code);
+  // Block b of the rows at `panel`.
+  HWY_INLINE WeightVectors(const uint8_t* panel, uint64_t b, const VectorRows& rows) {
+    constexpr uint32_t kBytes = kLayout.scale_bytes + kLayout.code_bytes;
+    const uint8_t* p = panel + b * kBytes;
+    if constexpr (kTraits.two_level) p += (b / 8 + 1) * kLayout.header_bytes;
+    PrefetchBlock(p, kBytes);
+    if constexpr (kVectorPanels == 2) PrefetchBlock(p + rows.apart, kBytes);
+    ReadScales(p, kTraits.two_level ? p - b % 8 * kBytes - kLayout.header_bytes : p, rows);
+    ReadCodes<kTraits.codes>(p + kLayout.scale_bytes, rows, BiasedTable<kTable>(), code);
+    ReadHighBits<kTraits.codes>(p + kLayout.scale_bytes + 128, rows, code);
     ArrangeCodes<kMax>(code);
-    next_ += kLayout.code_bytes;
   }
 
   VecU8 code[kCodeVectors<kMax>];
   VecF32 scale[kParts];
-  VecF32 offset[kParts];  // to subtract, times the sum of the activations
+  VecF32 minimum[kParts];  // to subtract, times the sum of the activations
 
  private:
-  // A block is two or three cache lines; two requests a block keep a stream that waits for memory
-  // about 2 KiB ahead.
-  static HWY_INLINE void Prefetch(const uint8_t* p) {
-    hwy::Prefetch(p + 2048);
-    hwy::Prefetch(p + 2112);
+  // Vectors are read in turn, one block of each: what is asked for is some blocks of all of them
+  // ahead.
+  static HWY_INLINE void PrefetchBlock(const uint8_t* p, uint32_t bytes) {
+    for (uint32_t at = 0; at < bytes; at += 64) hwy::Prefetch(p + 2 * bytes + at);
   }
 
-  HWY_INLINE void ReadWideScales(const uint8_t* p) {
-    if constexpr (kFormat == PanelFormat::kT4E8) {
-      wide_scale_ = LoadE8M0(p, rows_);
-    } else {
-      wide_scale_ = LoadF16(p, rows_);
-      if constexpr (kTraits.minimum) wide_minimum_ = LoadF16(p + 2 * kPanelRows, rows_);
+  // The scales of a block at p, and those of two levels at `wide`.
+  HWY_INLINE void ReadScales(const uint8_t* p, const uint8_t* wide, const VectorRows& rows) {
+    const VecF32 wide_scale =
+        kFormat == PanelFormat::kT4E8 ? LoadE8M0(wide, rows) : LoadF16(wide, rows);
+    for (int part = 0; part < kParts; ++part) {
+      scale[part] = wide_scale;
+      if constexpr (kTraits.two_level) {
+        scale[part] = hn::Mul(wide_scale, LoadSub<int8_t, kParts>(p, rows, part));
+      }
+      if constexpr (!kTraits.minimum) continue;
+      minimum[part] = LoadF16(wide + 2 * kPanelRows, rows);
+      if constexpr (kTraits.two_level) {
+        minimum[part] =
+            hn::Mul(minimum[part], LoadSub<uint8_t, kParts>(p + kParts * kPanelRows, rows, part));
+      }
     }
   }
-
-  VecU8 table_;
-  VecF32 wide_scale_ = hn::Zero(PanelF32());
-  VecF32 wide_minimum_ = hn::Zero(PanelF32());
-  const uint8_t* next_;
-  VectorRows rows_;
 };
 
 // The weights of column k of a float panel, as f32.

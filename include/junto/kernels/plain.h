@@ -34,17 +34,14 @@ inline void QuantiseBlock(const float* x, float maximum, ActivationBlock* y) {
     const float whole = std::ceil(largest[g] * (kSubScaleMax / maximum));
     y->sub_scale[g] = static_cast<int16_t>(std::min<float>(whole, kSubScaleMax));
   }
-  int32_t sum[2] = {0, 0};
   for (uint32_t k = 0; k < kBlockColumns; ++k) {
     const int16_t sub_scale = y->sub_scale[GroupOf(k)];
     if (sub_scale == 0) continue;
     y->q[k] = static_cast<int8_t>(std::nearbyint(x[k] * (kSteps / maximum / sub_scale)));
-    sum[k / 16] += sub_scale * y->q[k];
+    y->sum[k / 16] += sub_scale * y->q[k];
   }
   y->scale = maximum / kSteps;
-  y->sum[0] = y->scale * static_cast<float>(sum[0]);
-  y->sum[1] = y->scale * static_cast<float>(sum[1]);
-  y->sum[2] = y->scale * static_cast<float>(sum[0] + sum[1]);
+  y->sum[2] = y->sum[0] + y->sum[1];
 }
 
 // One row of a panel times x.
@@ -94,7 +91,7 @@ inline float QuantisedRow(const PanelMatrix& w, const uint8_t* panel, uint32_t l
     const float minimum = FloatFromHalf(block.minimum);
     for (int part = 0; part < parts; ++part) {
       const float weight = minimum * static_cast<float>(block.sub_minimum[part]);
-      sum -= weight * x[b].sum[traits.halves ? part : 2];
+      sum -= weight * (x[b].scale * static_cast<float>(x[b].sum[traits.halves ? part : 2]));
     }
   }
   return sum;

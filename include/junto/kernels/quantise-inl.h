@@ -97,13 +97,10 @@ HWY_INLINE void QuantiseBlock(const float* x, float maximum, ActivationBlock* y)
   const float inverse = kSteps / maximum;
   const float groups = kSubScaleMax / maximum;
   std::fill(y->sub_scale, y->sub_scale + 2 * kGroups, int16_t{0});
-  const int32_t first = QuantiseHalf(x, inverse, groups, y->sub_scale, y->q);
-  const int32_t last =
-      QuantiseHalf(x + 16, inverse, groups, y->sub_scale + SubScaleAt(2), y->q + 16);
   y->scale = maximum / kSteps;
-  y->sum[0] = y->scale * static_cast<float>(first);
-  y->sum[1] = y->scale * static_cast<float>(last);
-  y->sum[2] = y->scale * static_cast<float>(first + last);
+  y->sum[0] = QuantiseHalf(x, inverse, groups, y->sub_scale, y->q);
+  y->sum[1] = QuantiseHalf(x + 16, inverse, groups, y->sub_scale + SubScaleAt(2), y->q + 16);
+  y->sum[2] = y->sum[0] + y->sum[1];
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR
@@ -119,8 +116,8 @@ inline void DequantiseRow(const ActivationBlock* x, size_t n, float* y) {
   }
 }
 
-// See KernelTable::quantise. A block with a value that is not finite becomes NaN as a whole: scale
-// and sums NaN and codes 0. A block whose largest value is below 2^-112 becomes 0, so that neither
+// See KernelTable::quantise. A block with a value that is not finite becomes NaN as a whole: its
+// scale NaN and all codes 0. A block whose largest value is below 2^-112 becomes 0, so that neither
 // the scale is subnormal nor its inverse infinite.
 inline void QuantiseRow(const float* x, size_t n, ActivationBlock* y) {
   for (size_t i = 0; i < n; i += kBlockColumns, ++y) {
@@ -130,8 +127,7 @@ inline void QuantiseRow(const float* x, size_t n, ActivationBlock* y) {
       continue;
     }
     *y = ActivationBlock{};
-    if (maximum < 1.0f) continue;
-    y->scale = y->sum[0] = y->sum[1] = y->sum[2] = std::numeric_limits<float>::quiet_NaN();
+    if (!(maximum < 1.0f)) y->scale = std::numeric_limits<float>::quiet_NaN();
   }
 }
 

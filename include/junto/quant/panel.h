@@ -118,8 +118,8 @@ constexpr uint32_t GroupOf(uint32_t column) { return column / 16 * 2 + column / 
 
 // A cache line.
 struct ActivationBlock {
-  float scale;   // max |x| / (127 * 63)
-  float sum[3];  // of the values: of the first 16 columns, the last 16, and all
+  float scale;     // max |x| / (127 * 63)
+  int32_t sum[3];  // of sub_scale * q: over the first 16 columns, the last 16, and all
   int16_t sub_scale[2 * kGroups];
   int8_t q[kBlockColumns];
 };
