@@ -18,6 +18,8 @@ namespace {
 
 constexpr size_t kLine = 8;  // words in a cache line
 constexpr size_t kHugePage = 2 << 20;
+constexpr size_t kStreams = 8;
+constexpr size_t kStretch = (16 << 10) / sizeof(uint64_t);  // words; all of them divide a huge page
 
 struct Free {
   void operator()(uint64_t* p) const { std::free(p); }
@@ -44,14 +46,23 @@ size_t PartWords(unsigned threads) {
   return static_cast<size_t>(bytes / sizeof(uint64_t));
 }
 
-// One sum per word of a cache line, so enough independent additions, and prefetching far ahead:
-// memory is what limits. `words` is aligned to a line.
+// Reads stretches side by side, two lines of each in turn, as kernels read rows of weights: memory
+// gives more to several streams than to one. One sum per word of a cache line, so enough
+// independent additions, and prefetching ahead: memory is what limits. `words` is aligned to a
+// line, `count` a multiple of kStreams stretches.
 uint64_t Sum(const uint64_t* words, size_t count) {
-  constexpr size_t kAhead = 32 * kLine;
+  constexpr size_t kStep = 2 * kLine;
+  constexpr size_t kAhead = 4 * kStep;
   uint64_t sums[kLine] = {};
-  for (size_t i = 0; i + kLine <= count; i += kLine) {
-    __builtin_prefetch(words + std::min(i + kAhead, count - kLine));
-    for (size_t k = 0; k < kLine; ++k) sums[k] += words[i + k];
+  for (const uint64_t* group = words; group != words + count; group += kStreams * kStretch) {
+    for (size_t at = 0; at < kStretch; at += kStep) {
+      for (size_t stream = 0; stream < kStreams; ++stream) {
+        const uint64_t* const from = group + stream * kStretch + at;
+        __builtin_prefetch(from + kAhead);
+        __builtin_prefetch(from + kAhead + kLine);
+        for (size_t k = 0; k < kStep; ++k) sums[k % kLine] += from[k];
+      }
+    }
   }
   uint64_t sum = 0;
   for (const uint64_t s : sums) sum += s;

@@ -8,8 +8,8 @@
 
 namespace cli {
 
-// Bytes per second of `rounds` sequential reads by `threads` threads, each over its own part of a
-// buffer far larger than the caches: 1 GiB, or less where there is less to be had.
+// Bytes per second of `rounds` reads by `threads` threads, each over its own part of a buffer far
+// larger than the caches, in eight streams: 1 GiB, or less where there is less to be had.
 std::vector<double> ReadBandwidth(unsigned threads, unsigned rounds);
 
 }  // namespace cli
