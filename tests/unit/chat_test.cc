@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -105,6 +107,67 @@ TEST_CASE("Harmony with tools, calls and thoughts equals the reference") {
   CHECK(compared > 10);
 }
 
+std::string HarmonyFile(const std::string& name) {
+  std::ifstream file(std::string(JUNTO_TEST_DATA) + "/harmony/" + name);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+// tests/data/harmony/README.md
+TEST_CASE("Harmony's own vectors") {
+  const nlohmann::json& cases = TextData("../harmony/vectors.json")["render"];
+  CHECK(cases.size() == 19);
+  for (const auto& item : cases) {
+    Fixture fixture(kHarmony);
+    Conversation conversation(&fixture.memory);
+    conversation.tools = fixture.Copy(item.value("tools", ""));
+    for (const auto& [key, value] : item["variables"].items()) {
+      REQUIRE(fixture.chat.CheckVariable(key, value.get<std::string>()).ok());
+      conversation.variables.push_back({fixture.Copy(key), fixture.Copy(value)});
+    }
+    for (const auto& said : item["messages"]) fixture.Add(said, &conversation);
+    std::string expected = HarmonyFile(item["file"]);
+    REQUIRE(expected.size() > 100);
+    for (const auto& change : item.value("changes", nlohmann::json::array())) {
+      const std::string from = change[0];
+      REQUIRE(expected.find(from) != std::string::npos);
+      expected.replace(expected.find(from), from.size(), change[1]);
+    }
+    std::string text;
+    const Status status = fixture.Render(conversation, item["answer"], &text);
+    INFO(item["file"] << status.message());
+    REQUIRE(status.ok());
+    CHECK(text == expected);
+  }
+}
+
+TEST_CASE("Harmony's built-in tools are called by their own names") {
+  Fixture fixture(kHarmony);
+  Conversation conversation(&fixture.memory);
+  conversation.variables.push_back(
+      {fixture.Copy("builtin_tools"),
+       fixture.Copy(R"([{"name": "python"}, {"name": "web", "tools": [{"name": "find"}]}])")});
+  CHECK(fixture.chat.TakesText(conversation, "python"));
+  CHECK(fixture.chat.TakesText(conversation, "web.find"));
+  CHECK_FALSE(fixture.chat.TakesText(conversation, "webs"));
+  CHECK_FALSE(fixture.chat.TakesText(Conversation(&fixture.memory), "python"));
+  fixture.Add({{"role", "assistant"},
+               {"calls", Calls({{"python", "1 + 1"}, {"web.find", "{}"}, {"f", "{}"}})}},
+              &conversation);
+  fixture.Add({{"role", "tool"}, {"content", "2"}}, &conversation);
+  std::string text;
+  REQUIRE(fixture.Render(conversation, true, &text).ok());
+  CHECK_THAT(text, Contains("<|message|>You are ChatGPT"));
+  CHECK_THAT(text, Contains("# Tools\n\n## python\n\n\n\n## web\n\nnamespace web {\n\n"
+                            "type find = () => any;\n\n} // namespace web\n\n# Valid channels: "));
+  CHECK_THAT(text, Contains("<|start|>assistant<|channel|>analysis to=python code<|message|>1 + 1"
+                            "<|call|><|start|>assistant<|channel|>analysis to=web.find code"
+                            "<|message|>{}<|call|><|start|>assistant<|channel|>commentary "
+                            "to=functions.f <|constrain|>json<|message|>{}<|call|>"
+                            "<|start|>python to=assistant<|channel|>analysis<|message|>2<|end|>"));
+}
+
 TEST_CASE("what people write never becomes control tokens") {
   for (const std::string& chat_template : {kChatMl, kHarmony, std::string(kChatMlTemplate)}) {
     Fixture fixture(chat_template);
@@ -194,6 +257,23 @@ TEST_CASE("roles and variables are checked") {
   }
   CHECK(check("reasoning_effort", "extreme") == Code::kInvalid);
   CHECK(check("colour", "red") == Code::kInvalid);
+  for (const char* key : {"model_identity", "knowledge_cutoff"}) {
+    CHECK(check(key, "null") == Code::kOk);
+    CHECK(check(key, "2026") == Code::kOk);
+    CHECK(check(key, "[]") == Code::kInvalid);
+    CHECK(check(key, "\xFF") == Code::kInvalid);
+  }
+  CHECK(check("reasoning_effort", "null") == Code::kOk);
+  CHECK(check("valid_channels", "[]") == Code::kOk);
+  CHECK(check("valid_channels", "[3]") == Code::kInvalid);
+  CHECK(check("valid_channels", "final") == Code::kInvalid);
+  CHECK(check("preserve_thinking", "true") == Code::kOk);
+  CHECK(check("preserve_thinking", "1") == Code::kInvalid);
+  CHECK(check("builtin_tools", R"([{"name": "a", "tools": [{"name": "b"}]}])") == Code::kOk);
+  for (const char* tools : {"a", "[\"a\"]", "[{}]", R"([{"name": "a", "tools": [{}]}])",
+                            R"([{"name": "a", "tools": 3}])"}) {
+    CHECK(check("builtin_tools", tools) == Code::kInvalid);
+  }
   CHECK_THAT(fixture.chat.CheckVariable("colour", "red").message(), Contains("'colour'"));
 
   fixture.chat.Detect(*fixture.tokenizer, "{{ strftime_now('%Y') }}{{ mood }}");

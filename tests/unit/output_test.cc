@@ -4,6 +4,8 @@
 #include "tests/support/output.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -165,6 +167,32 @@ TEST_CASE("Harmony's own parser reads the same") {
     }
     INFO(one.dump());
     CHECK(fixture.Run(items) == expected);
+  }
+}
+
+// tests/data/harmony/README.md
+TEST_CASE("Harmony's own vectors are read") {
+  const nlohmann::json& data = test::TextData("../harmony/vectors.json");
+  CHECK(data["parse"].size() == 4);
+  for (const auto& one : data["parse"]) {
+    const std::string name = one["file"];
+    std::ifstream file(std::string(JUNTO_TEST_DATA) + "/harmony/" + name);
+    std::string text;
+    if (one["ids"]) {
+      for (std::string id; file >> id;) text += data["pieces"][id].get<std::string>();
+    } else {
+      text.assign(std::istreambuf_iterator<char>(file), {});
+      while (!text.empty() && IsSpace(text.back())) text.pop_back();
+    }
+    for (const std::string end : {"<|return|>", "<|call|>"}) {  // tokens that end a generation
+      const size_t at = text.find(end);
+      if (at != std::string::npos) text.erase(at, end.size());
+    }
+    INFO(name);
+    const std::vector<OutputItem> items = ReadOutput(OutputKind::kHarmony, text);
+    const std::string expected = one["events"];
+    CHECK(OutputFixture(OutputKind::kHarmony).Run(items) == expected);
+    CheckCuts(OutputKind::kHarmony, items, expected, true);
   }
 }
 

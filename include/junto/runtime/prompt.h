@@ -90,12 +90,17 @@ class Prompt {
     return Status();
   }
 
-  // In an assistant's turn: a call, after its text. `arguments` is a JSON object.
+  // In an assistant's turn: a call, after its text. `arguments` is a JSON object, or, of Harmony's
+  // built-in tools, any text.
   Status AddToolCall(std::string_view name, std::string_view arguments) {
     JUNTO_TRY(CheckAssistant("a tool call"));
     if (name.empty()) return Status::Make(Code::kInvalid, "a tool call's name has 0 bytes");
     JUNTO_TRY(CheckText(name, "a tool call's name"));
-    JUNTO_TRY(CheckJson(arguments, JsonKind::kObject, "arguments", memory_));
+    if (markup().TakesText(conversation_, name)) {
+      JUNTO_TRY(CheckText(arguments, "arguments"));
+    } else {
+      JUNTO_TRY(CheckJson(arguments, JsonKind::kObject, "arguments", memory_));
+    }
     message_.calls.push_back({Copy(name), Copy(arguments)});
     return Status();
   }
