@@ -332,7 +332,8 @@ JUNTO_API junto_status JUNTO_CALL junto_prompt_set_variable(junto_prompt* p, con
                                                             size_t value_size,
                                                             junto_error* JUNTO_OPT err);
 /* A JSON array of the functions that the model may call, before the first turn: each is {"name",
- * "description", "parameters": JSON Schema}, or that as "function" of {"type": "function"}. */
+ * "description", "parameters": JSON Schema}, or that as "function" of {"type": "function"}. Where
+ * a model's calls have no types, the schemas say which arguments are strings. */
 JUNTO_API junto_status JUNTO_CALL junto_prompt_set_tools(junto_prompt* p, const char* json,
                                                          size_t size, junto_error* JUNTO_OPT err);
 /* A Jinja chat template instead of the model's own, before the first turn. */
@@ -352,7 +353,8 @@ JUNTO_API junto_status JUNTO_CALL junto_prompt_begin_tool_turn(junto_prompt* p, 
 JUNTO_API junto_status JUNTO_CALL junto_prompt_add_reasoning(junto_prompt* p, const char* text,
                                                              size_t size,
                                                              junto_error* JUNTO_OPT err);
-/* Inside an assistant's turn: a call, in order. arguments: a JSON object. */
+/* Inside an assistant's turn: a call, in order. arguments: a JSON object; of tools that gpt-oss's
+ * variable "builtin_tools" names any text. */
 JUNTO_API junto_status JUNTO_CALL junto_prompt_add_tool_call(junto_prompt* p, const char* name,
                                                              size_t name_size,
                                                              const char* arguments,

@@ -1,6 +1,7 @@
 // junto run: one answer, or a conversation.
 #include <cinttypes>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -100,10 +101,19 @@ void SetTools(junto_prompt* prompt, const std::string& path) {
   Check(junto_prompt_set_tools(prompt, json.data(), json.size(), &error), error);
 }
 
+std::string Today() {
+  const std::time_t now = std::time(nullptr);
+  char text[32];
+  return {text, std::strftime(text, sizeof(text), "%Y-%m-%d", std::localtime(&now))};
+}
+
 // A prompt as far as the options decide it: template variables, tools and the system's turn.
 Prompt StartPrompt(const OpenModel& open, const RunOptions& options) {
   Prompt prompt = NewPrompt(open);
   junto_error error = NewError();
+  // The library looks at no clock. Models whose markup does not ask for the day refuse it.
+  const std::string today = Today();
+  junto_prompt_set_variable(prompt.get(), "current_date", 12, today.data(), today.size(), nullptr);
   for (const auto& [key, value] : options.variables) {
     Check(junto_prompt_set_variable(prompt.get(), key.data(), key.size(), value.data(),
                                     value.size(), &error),

@@ -241,6 +241,59 @@ TEST_CASE("a reader with too small a buffer is told") {
   CHECK(junto_session_read_chunk(session.get(), text, 4, &chunk) == JUNTO_DONE);
 }
 
+TEST_CASE("the values of calls in XML are what the tools' schemas say") {
+  const Script script(
+      "<|im_start|> <think></think> <tool_call></tool_call>",
+      {"x", "<tool_call>\n<function=f>\n<parameter=a>\n5\n</par", "ameter>\n<parameter=b>\n",
+       "5\n</parameter>\n", "</function>\n", "</tool_call>", "<|im_end|>"});
+  Model model(script);
+  CHECK(Stream(model.Begin(kAll)) == "[n0]f[a0]{\"a\":5,\"b\":5}");
+  const std::string tools =
+      R"([{"name": "f", "parameters": {"properties": {"b": {"type": "string"}}}}])";
+  Error err;
+  REQUIRE_OK(junto_prompt_set_tools(model.start.get(), tools.data(), tools.size(), &err));
+  const std::string expected = "[n0]f[a0]{\"a\":5,\"b\":\"5\"}";
+  CHECK(Stream(model.Begin(kAll)) == expected);
+
+  // They are part of a session, not of the prompt it came from.
+  const SessionHandle session = model.Begin(kAll);
+  StepTo(session, 2);
+  size_t size = 0;
+  REQUIRE_OK(junto_session_snapshot(session.get(), nullptr, 0, &size, &err));
+  std::vector<char> bytes(size);
+  REQUIRE_OK(junto_session_snapshot(session.get(), bytes.data(), size, &size, &err));
+  REQUIRE_OK(junto_prompt_set_tools(model.start.get(), "[]", 2, &err));
+  const SessionHandle restored = model.Begin(0);
+  REQUIRE_OK(junto_session_restore(restored.get(), bytes.data(), size, &err));
+  CHECK(Read(restored, 7) == expected);
+  junto_session* forked = nullptr;
+  REQUIRE_OK(junto_session_fork(session.get(), &forked, &err));
+  CHECK(Read(SessionHandle(forked), 7) == expected);
+}
+
+TEST_CASE("text that waits comes before what a callback is for") {
+  std::vector<std::string> pieces = {"x"};
+  std::string expected = "[c]";
+  for (int i = 0; i < 40; ++i) {
+    pieces.push_back(std::to_string(i) + std::string(200, static_cast<char>('A' + i % 26)));
+    expected += pieces.back();
+  }
+  pieces.push_back("<|im_end|>");
+  Model model(Script("<|im_start|>", pieces));
+  const SessionHandle session = model.Begin(0);
+  Error err;
+  uint64_t before = 0;
+  do {  // until no more fits
+    before = UsageOf(session).new_tokens;
+    CHECK(junto_session_step(session.get(), UINT64_MAX, nullptr, nullptr, &err) == JUNTO_YIELDED);
+  } while (UsageOf(session).new_tokens != before);
+  CHECK(before > 20);
+  CHECK(before < 40);
+  Parts parts;
+  CHECK(junto_session_generate(session.get(), Parts::Take, &parts, &err) == JUNTO_DONE);
+  CHECK(parts.text == expected);
+}
+
 // Stops or fails at its second chunk.
 struct Interrupter {
   junto_status answer;

@@ -21,6 +21,18 @@ call 0 run "$scratch/calls.gguf" -p "Find it" -q
 printf 'call find {"a": 1}\n' > "$scratch/expected"
 same "$scratch/out" "$scratch/expected"
 
+# Templates that ask for the day are told today's, unless another is set.
+dated="{{ strftime_now('%Y') }} {{ '<|im_start|>' if strftime_now('%F') == wanted }}"
+"$write_model" "$scratch/dated.gguf" "$dated" t yes "<|im_end|>"
+call 1 run "$scratch/dated.gguf" -p day -q --set current_date=31.1.
+said err "YYYY-MM-DD"
+call 0 run "$scratch/dated.gguf" -p day --set "wanted=$(date +%Y-%m-%d)"
+sed -n 's/^\[prompt \([0-9]*\) tokens.*/\1/p' "$scratch/err" > "$scratch/expected"
+call 0 run "$scratch/dated.gguf" -p day --set current_date=2026-01-31 --set wanted=2026-01-31
+sed -n 's/^\[prompt \([0-9]*\) tokens.*/\1/p' "$scratch/err" > "$scratch/prompts"
+lines 1
+same "$scratch/prompts" "$scratch/expected"
+
 # converse TEXT OPTION...: the conversation on standard input.
 model=thinks
 converse() {

@@ -38,13 +38,14 @@ KITCHEN = {"name": "kitchen", "description": "Every kind.", "parameters": {
         "empty": {"type": "object"}, "default": {"type": "object", "default": {"a": 1, "b": [1, 2]}},
         "number": {"type": "integer", "enum": [1, 2], "default": 2}},
     "required": ["titled", "one", "nested"]}}
+LINES = {"name": "lines", "description": "One.\n\nTwo.\n", "parameters": {"type": "object", "properties": {}}}
 EMPTY = {"name": "empty", "description": "No properties.", "parameters": {"type": "object", "properties": {}}}
 PLAIN = {"name": "plain", "description": "No parameters."}
 
 CALL = {"role": "assistant", "reasoning": "Need the tool.", "calls": [["get_weather", '{"city":"Oslo"}']]}
 RESULT = {"role": "tool", "name": "get_weather", "content": '{"t": 3}'}
 CONVERSATIONS = [
-    ([WEATHER], [("user", "Hi")]),
+    ([WEATHER, LINES], [("user", "Hi")]),
     ([WEATHER, PLAIN], [("system", "Be brief."), ("user", "Weather in Oslo?")]),
     ([KITCHEN, EMPTY], [("developer", "Cook.")]),
     ([WEATHER], [("system", "Be brief."), ("user", "Weather in Oslo?"), CALL, RESULT]),

@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
+#include "junto/text/tool_schemas.h"
 #include "tests/support/faults.h"
+#include "tests/support/output.h"
 #include "tests/support/text_vocabulary.h"
 #include "tests/support/tiny_model.h"
 
@@ -105,6 +109,67 @@ TEST_CASE("Harmony with tools, calls and thoughts equals the reference") {
   CHECK(compared > 10);
 }
 
+std::string HarmonyFile(const std::string& name) {
+  std::ifstream file(std::string(JUNTO_TEST_DATA) + "/harmony/" + name);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+// tests/data/harmony/README.md
+TEST_CASE("Harmony's own vectors") {
+  const nlohmann::json& cases = TextData("../harmony/vectors.json")["render"];
+  CHECK(cases.size() == 19);
+  for (const auto& item : cases) {
+    Fixture fixture(kHarmony);
+    Conversation conversation(&fixture.memory);
+    conversation.tools = fixture.Copy(item.value("tools", ""));
+    for (const auto& [key, value] : item["variables"].items()) {
+      REQUIRE(fixture.chat.CheckVariable(key, value.get<std::string>()).ok());
+      conversation.variables.push_back({fixture.Copy(key), fixture.Copy(value)});
+    }
+    for (const auto& said : item["messages"]) fixture.Add(said, &conversation);
+    std::string expected = HarmonyFile(item["file"]);
+    REQUIRE(expected.size() > 100);
+    for (const auto& change : item.value("changes", nlohmann::json::array())) {
+      const std::string from = change[0];
+      REQUIRE(expected.find(from) != std::string::npos);
+      expected.replace(expected.find(from), from.size(), change[1]);
+    }
+    std::string text;
+    const Status status = fixture.Render(conversation, item["answer"], &text);
+    INFO(item["file"] << status.message());
+    REQUIRE(status.ok());
+    CHECK(text == expected);
+  }
+}
+
+TEST_CASE("Harmony's built-in tools are called by their own names") {
+  Fixture fixture(kHarmony);
+  Conversation conversation(&fixture.memory);
+  conversation.variables.push_back(
+      {fixture.Copy("builtin_tools"),
+       fixture.Copy(R"([{"name": "python"}, {"name": "web", "tools": [{"name": "find"}]}])")});
+  CHECK(fixture.chat.TakesText(conversation, "python"));
+  CHECK(fixture.chat.TakesText(conversation, "web.find"));
+  CHECK_FALSE(fixture.chat.TakesText(conversation, "webs"));
+  CHECK_FALSE(fixture.chat.TakesText(Conversation(&fixture.memory), "python"));
+  fixture.Add({{"role", "assistant"},
+               {"calls", Calls({{"python", "1 + 1"}, {"web.find", "{}"}, {"f", "{}"}})}},
+              &conversation);
+  fixture.Add({{"role", "tool"}, {"content", "2"}}, &conversation);
+  std::string text;
+  REQUIRE(fixture.Render(conversation, true, &text).ok());
+  CHECK_THAT(text, Contains("<|message|>You are ChatGPT"));
+  CHECK_THAT(text, Contains("# Tools\n\n## python\n\n\n\n## web\n\nnamespace web {\n\n"
+                            "type find = () => any;\n\n} // namespace web\n\n# Valid channels: "));
+  CHECK_THAT(text, Contains("<|start|>assistant<|channel|>analysis to=python code<|message|>1 + 1"
+                            "<|call|><|start|>assistant<|channel|>analysis to=web.find code"
+                            "<|message|>{}<|call|><|start|>assistant<|channel|>commentary "
+                            "to=functions.f <|constrain|>json<|message|>{}<|call|>"
+                            "<|start|>python to=assistant<|channel|>analysis<|message|>2<|end|>"));
+}
+
 TEST_CASE("what people write never becomes control tokens") {
   for (const std::string& chat_template : {kChatMl, kHarmony, std::string(kChatMlTemplate)}) {
     Fixture fixture(chat_template);
@@ -194,6 +259,23 @@ TEST_CASE("roles and variables are checked") {
   }
   CHECK(check("reasoning_effort", "extreme") == Code::kInvalid);
   CHECK(check("colour", "red") == Code::kInvalid);
+  for (const char* key : {"model_identity", "knowledge_cutoff"}) {
+    CHECK(check(key, "null") == Code::kOk);
+    CHECK(check(key, "2026") == Code::kOk);
+    CHECK(check(key, "[]") == Code::kInvalid);
+    CHECK(check(key, "\xFF") == Code::kInvalid);
+  }
+  CHECK(check("reasoning_effort", "null") == Code::kOk);
+  CHECK(check("valid_channels", "[]") == Code::kOk);
+  CHECK(check("valid_channels", "[3]") == Code::kInvalid);
+  CHECK(check("valid_channels", "final") == Code::kInvalid);
+  CHECK(check("preserve_thinking", "true") == Code::kOk);
+  CHECK(check("preserve_thinking", "1") == Code::kInvalid);
+  CHECK(check("builtin_tools", R"([{"name": "a", "tools": [{"name": "b"}]}])") == Code::kOk);
+  for (const char* tools : {"a", "[\"a\"]", "[{}]", R"([{"name": "a", "tools": [{}]}])",
+                            R"([{"name": "a", "tools": 3}])"}) {
+    CHECK(check("builtin_tools", tools) == Code::kInvalid);
+  }
   CHECK_THAT(fixture.chat.CheckVariable("colour", "red").message(), Contains("'colour'"));
 
   fixture.chat.Detect(*fixture.tokenizer, "{{ strftime_now('%Y') }}{{ mood }}");
@@ -300,6 +382,147 @@ TEST_CASE("default templates know tools, calls and results") {
   std::string text;
   REQUIRE(fixture.Render(conversation, true, &text).ok());
   CHECK_THAT(text, Contains("<start_of_turn>user\nS\n\nU<end_of_turn>\n<start_of_turn>model\n"));
+}
+
+// ---- what a parser makes of a turn is that turn
+
+// The rendered turn of an assistant, read back.
+nlohmann::json ReadTurn(OutputKind kind, const std::string& text, Span<const uint64_t> texts) {
+  test::OutputFixture fixture(kind);
+  fixture.stream.SetTextParameters(texts);
+  std::string said[2];
+  std::vector<std::pair<std::string, std::string>> calls;
+  const auto take = [&] {
+    OutputStream& stream = fixture.stream;
+    for (OutputPiece piece = stream.Front(); !piece.text.empty(); piece = stream.Front()) {
+      if (piece.channel == Channel::kToolName) {
+        calls.emplace_back(piece.text, "");
+      } else if (piece.channel == Channel::kToolArguments) {
+        calls.back().second += piece.text;
+      } else {
+        said[static_cast<int>(piece.channel)] += piece.text;
+      }
+      stream.Consume(piece.text.size());
+    }
+  };
+  for (const test::OutputItem& item : test::ReadOutput(kind, text)) {
+    REQUIRE(fixture.Feed(item).ok());
+    take();
+  }
+  fixture.stream.Finish(true);
+  take();
+  return {
+      {"role", "assistant"}, {"content", said[0]}, {"reasoning", said[1]}, {"calls", Calls(calls)}};
+}
+
+struct MarkupCase {
+  OutputKind kind;
+  std::string source;
+  std::string header;             // of the turn
+  std::vector<std::string> ends;  // tokens that end a generation
+};
+
+void CheckRoundTrip(const MarkupCase& markup) {
+  Fixture fixture(markup.source);
+  const std::string tools =
+      R"([{"name": "f", "description": "Does.", "parameters": {"type": "object", "properties": {
+          "text": {"type": "string"}, "n": {"type": "integer"}}}},
+          {"name": "now", "description": "Tells.", "parameters": {"type": "object",
+          "properties": {}}}])";
+  jinja::Workspace work(&fixture.memory, {});
+  Conversation asked(&fixture.memory);
+  asked.tools = fixture.Copy(tools);
+  jinja::Value values;
+  REQUIRE(ConversationValues(&work, asked, {}).Tools(&values).ok());
+  const Vector<uint64_t> texts = ToolSchemas(&work).TextParametersOf(values);
+  fixture.Add("user", "Hi", &asked);
+  std::string before;
+  REQUIRE(fixture.Render(asked, false, &before).ok());
+
+  const auto render = [&](const nlohmann::json& turn) {
+    Conversation conversation(&fixture.memory);
+    conversation.tools = fixture.Copy(tools);
+    fixture.Add("user", "Hi", &conversation);
+    fixture.Add(turn, &conversation);
+    std::string text;
+    const Status status = fixture.Render(conversation, false, &text);
+    INFO(status.message());
+    REQUIRE(status.ok());
+    REQUIRE(text.substr(0, before.size() + markup.header.size()) == before + markup.header);
+    return text.substr(before.size());
+  };
+  const std::string nested =
+      R"({"text": "5", "n": 5, "list": ["a", 1.5, null, {"k": "é \"q\" <b>"}], "flag": true})";
+  const std::string odd = R"({"text": "two\n\nlines, {not} [json]: <x> 漢", "x": -0.25, "e": {}})";
+  for (const std::string content : {"", "Let me look.", "a\n\n  b <c> {\"d\"} 👋"}) {
+    for (const std::string reasoning : {"", "Hm. 2 < 3,\nso \"yes\"."}) {
+      for (const auto& calls :
+           {Calls({}), Calls({{"now", "{}"}}), Calls({{"f", nested}, {"f", odd}, {"now", "{}"}})}) {
+        const nlohmann::json turn = {{"role", "assistant"},
+                                     {"content", content},
+                                     {"reasoning", reasoning},
+                                     {"calls", calls}};
+        const std::string text = render(turn);
+        std::string said = text.substr(markup.header.size());
+        for (const std::string& end : markup.ends) {
+          for (size_t at = said.find(end); at != said.npos; at = said.find(end)) {
+            said.erase(at, end.size());
+          }
+        }
+        INFO(text);
+        const nlohmann::json read = ReadTurn(markup.kind, said, texts);
+        CHECK(render(read) == text);
+        if (markup.source.find("reasoning_content") != std::string::npos) {
+          CHECK(read["reasoning"] == reasoning);
+        }
+        CHECK(read["content"] == content);
+        REQUIRE(read["calls"].size() == calls.size());
+        for (size_t i = 0; i < calls.size(); ++i) {
+          CHECK(read["calls"][i][0] == calls[i][0]);
+          CHECK(nlohmann::json::parse(read["calls"][i][1].get<std::string>()) ==
+                nlohmann::json::parse(calls[i][1].get<std::string>()));
+        }
+      }
+    }
+  }
+}
+
+// As Qwen3.5 and Hermes write turns; `call` writes one.
+std::string TaggedTemplate(const std::string& call) {
+  return "{%- for m in messages -%}{{- '<|im_start|>' ~ m.role ~ '\\n' -}}"
+         "{%- if m.reasoning_content -%}{{- '<think>\\n' ~ m.reasoning_content ~ "
+         "'\\n</think>\\n\\n' -}}{%- endif -%}{{- m.content -}}"
+         "{%- for c in m.tool_calls or [] -%}"
+         "{{- ('\\n\\n' if m.content else '') if loop.first else '\\n' -}}"
+         "{{- '<tool_call>\\n' -}}" +
+         call + "{{- '\\n</tool_call>' -}}{%- endfor -%}{{- '<|im_end|>\\n' -}}{%- endfor -%}";
+}
+
+TEST_CASE("what is read of a rendered turn renders as that turn") {
+  const std::string xml =
+      "{{- '<function=' ~ c.function.name ~ '>\\n' -}}"
+      "{%- for k, v in c.function.arguments | items -%}{{- '<parameter=' ~ k ~ '>\\n' -}}"
+      "{{- v | tojson if v is mapping or v is sequence and v is not string else v -}}"
+      "{{- '\\n</parameter>\\n' -}}{%- endfor -%}{{- '</function>' -}}";
+  const std::string json =
+      "{{- {'name': c.function.name, 'arguments': c.function.arguments} | tojson -}}";
+  const std::string gemma(kGemma4Template);
+  const std::string call = "{%- for call in message.tool_calls or [] -%}";
+  REQUIRE(gemma.find(call) != std::string::npos);
+  const std::string thinks =
+      "{%- if message.reasoning_content -%}{{- '<|channel>thought\\n' ~ message.reasoning_content "
+      "~ "
+      "'\\n<channel|>' -}}{%- endif -%}";
+  std::string thinking = gemma;
+  thinking.insert(gemma.find(call), thinks);
+  const std::string im_start = "<|im_start|>assistant\n";
+  const std::vector<std::string> im_end = {"<|im_end|>\n"};
+  CheckRoundTrip({OutputKind::kHarmony, kHarmony, "<|start|>assistant", {"<|call|>"}});
+  CheckRoundTrip({OutputKind::kTagged, TaggedTemplate(xml), im_start, im_end});
+  CheckRoundTrip({OutputKind::kTagged, TaggedTemplate(json), im_start, im_end});
+  CheckRoundTrip({OutputKind::kTagged, std::string(kChatMlTemplate), im_start, im_end});
+  CheckRoundTrip({OutputKind::kGemma, gemma, "<|turn>model\n", {"<turn|>\n"}});
+  CheckRoundTrip({OutputKind::kGemma, thinking, "<|turn>model\n", {"<turn|>\n"}});
 }
 
 }  // namespace

@@ -4,11 +4,16 @@
 #include "tests/support/output.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "junto/text/conversation.h"
+#include "junto/text/tool_schemas.h"
+#include "tests/support/faults.h"
 #include "tests/support/text_vocabulary.h"
 
 namespace junto {
@@ -165,6 +170,103 @@ TEST_CASE("Harmony's own parser reads the same") {
     }
     INFO(one.dump());
     CHECK(fixture.Run(items) == expected);
+  }
+}
+
+// Which parameters are texts, of tools given as JSON.
+TEST_CASE("calls in XML, with schemas") {
+  test::CountingAllocator allocator;
+  Memory memory(&allocator, 0);
+  Conversation conversation(&memory);
+  const std::string_view json = R"([
+      {"name": "f", "parameters": {"properties": {
+          "s": {"type": "string"}, "n": {"type": "integer"}, "b": {"type": "boolean"},
+          "sn": {"type": ["string", "null"]}, "nullable": {"type": "string", "nullable": true},
+          "mixed": {"type": ["string", "number"]}, "enum": {"enum": ["1", "2"]},
+          "choice": {"enum": ["1", 2]}, "any": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+          "one": {"oneOf": [{"type": "string"}, {"enum": ["7"]}]}, "open": {}, "odd": 3,
+          "none": {"type": []}, "a": {"type": "array", "items": {"type": "string"}}}}},
+      {"type": "function", "function": {"name": "g", "parameters": {"properties":
+          {"n": {"type": "string"}}}}},
+      {"name": "h", "parameters": {"properties": 3}}, {"name": "i"}])";
+  conversation.tools.assign(json);
+  jinja::Workspace work(&memory, {});
+  jinja::Value tools;
+  REQUIRE(ConversationValues(&work, conversation, {}).Tools(&tools).ok());
+  const Vector<uint64_t> texts = ToolSchemas(&work).TextParametersOf(tools);
+  REQUIRE(work.status().ok());
+  const std::string names[] = {"s",      "n",   "b",   "sn",   "nullable", "mixed", "enum",
+                               "choice", "any", "one", "open", "odd",      "none",  "a"};
+  const auto read = [&](const std::string& tool, const std::string& value, bool close = true) {
+    std::string text = "<tool_call><function=" + tool + ">";
+    for (const std::string& name : names) {
+      text += "<parameter=" + name + ">" + value + "</parameter>";
+    }
+    text += close ? "</function></tool_call>" : "";
+    std::string all;
+    for (const size_t size : {size_t{1}, size_t{5}, text.size()}) {
+      OutputFixture fixture(OutputKind::kTagged, text.size());
+      fixture.stream.SetTextParameters(texts);
+      const std::string events =
+          fixture.Run(CutOutput(ReadOutput(OutputKind::kTagged, text), size));
+      CHECK((all.empty() || events == all));
+      all = events;
+    }
+    const std::string head = "[n0]" + tool + "[a0]";
+    REQUIRE(all.substr(0, head.size()) == head);
+    return nlohmann::json::parse(all.substr(head.size()));
+  };
+  const auto expect = [&](const std::string& value, const nlohmann::json& text,
+                          const nlohmann::json& nullable, const nlohmann::json& any) {
+    INFO(value);
+    const nlohmann::json f = read("f", value);
+    for (const std::string name : {"s", "enum", "one"}) CHECK(f[name] == text);
+    for (const std::string name : {"sn", "nullable", "any"}) CHECK(f[name] == nullable);
+    for (const std::string name : {"n", "b", "mixed", "choice", "open", "odd", "none", "a"}) {
+      CHECK(f[name] == any);
+    }
+    CHECK(read("g", value)["n"] == text);
+    CHECK(read("g", value)["s"] == any);
+    CHECK(read("i", value)["n"] == any);
+  };
+  expect("5", "5", "5", 5);
+  expect("\n5\n", "5", "5", 5);
+  expect("true", "true", "true", true);
+  expect("True", "True", "True", true);
+  expect("null", "null", nullptr, nullptr);
+  expect("None", "None", nullptr, nullptr);
+  expect("nul", "nul", "nul", "nul");
+  expect("", "", "", "");
+  expect("{\"a\": [1]}", "{\"a\": [1]}", "{\"a\": [1]}", {{"a", {1}}});
+  expect("\"q\"", "\"q\"", "\"q\"", "\"q\"");
+  expect("1\n2", "1\n2", "1\n2", "1\n2");
+  const std::string long_space(5000, ' ');
+  expect(long_space + "x", long_space + "x", long_space + "x", long_space + "x");
+}
+
+// tests/data/harmony/README.md
+TEST_CASE("Harmony's own vectors are read") {
+  const nlohmann::json& data = test::TextData("../harmony/vectors.json");
+  CHECK(data["parse"].size() == 4);
+  for (const auto& one : data["parse"]) {
+    const std::string name = one["file"];
+    std::ifstream file(std::string(JUNTO_TEST_DATA) + "/harmony/" + name);
+    std::string text;
+    if (one["ids"]) {
+      for (std::string id; file >> id;) text += data["pieces"][id].get<std::string>();
+    } else {
+      text.assign(std::istreambuf_iterator<char>(file), {});
+      while (!text.empty() && IsSpace(text.back())) text.pop_back();
+    }
+    for (const std::string end : {"<|return|>", "<|call|>"}) {  // tokens that end a generation
+      const size_t at = text.find(end);
+      if (at != std::string::npos) text.erase(at, end.size());
+    }
+    INFO(name);
+    const std::vector<OutputItem> items = ReadOutput(OutputKind::kHarmony, text);
+    const std::string expected = one["events"];
+    CHECK(OutputFixture(OutputKind::kHarmony).Run(items) == expected);
+    CheckCuts(OutputKind::kHarmony, items, expected, true);
   }
 }
 

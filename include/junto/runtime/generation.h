@@ -135,6 +135,9 @@ class Generation {
     bias_count_ = static_cast<uint32_t>(biases.size());
   }
 
+  // See OutputStream; counts from the next Start on.
+  void SetTextParameters(Span<const uint64_t> entries) { output_.SetTextParameters(entries); }
+
   // Begins anew after a prompt; text that nobody read is dropped.
   void Start(Span<const int32_t> prompt) {
     output_.Start(wanted);

@@ -8,6 +8,7 @@
 
 #include "junto/runtime/encoded_chat.h"
 #include "junto/runtime/model.h"
+#include "junto/text/tool_schemas.h"
 
 namespace junto {
 
@@ -24,6 +25,7 @@ class Prompt {
         memory_(model->services().memory),
         scratch_(memory_),
         conversation_(memory_),
+        text_parameters_({memory_, Tag::kObject}),
         message_(memory_),
         settled_({memory_, Tag::kObject}),
         settled_text_({memory_, Tag::kObject}),
@@ -49,8 +51,14 @@ class Prompt {
     checked.tools = Copy(json);
     jinja::Workspace work(memory_, jinja::Limits::For(json.size()));
     jinja::Value tools;
-    if (!json.empty()) JUNTO_TRY(ConversationValues(&work, checked, {}).Tools(&tools));
+    Vector<uint64_t> texts({memory_, Tag::kObject});
+    if (!json.empty()) {
+      JUNTO_TRY(ConversationValues(&work, checked, {}).Tools(&tools));
+      texts = ToolSchemas(&work).TextParametersOf(tools);
+      if (work.failed()) return work.status();
+    }
     conversation_.tools.swap(checked.tools);
+    text_parameters_.swap(texts);
     return Status();
   }
 
@@ -90,12 +98,17 @@ class Prompt {
     return Status();
   }
 
-  // In an assistant's turn: a call, after its text. `arguments` is a JSON object.
+  // In an assistant's turn: a call, after its text. `arguments` is a JSON object, or, of Harmony's
+  // built-in tools, any text.
   Status AddToolCall(std::string_view name, std::string_view arguments) {
     JUNTO_TRY(CheckAssistant("a tool call"));
     if (name.empty()) return Status::Make(Code::kInvalid, "a tool call's name has 0 bytes");
     JUNTO_TRY(CheckText(name, "a tool call's name"));
-    JUNTO_TRY(CheckJson(arguments, JsonKind::kObject, "arguments", memory_));
+    if (markup().TakesText(conversation_, name)) {
+      JUNTO_TRY(CheckText(arguments, "arguments"));
+    } else {
+      JUNTO_TRY(CheckJson(arguments, JsonKind::kObject, "arguments", memory_));
+    }
     message_.calls.push_back({Copy(name), Copy(arguments)});
     return Status();
   }
@@ -186,6 +199,9 @@ class Prompt {
     out->append(tail_.text());
     return Status();
   }
+
+  // The parameters of the tools that are texts, as ToolSchemas found.
+  Span<const uint64_t> text_parameters() const { return text_parameters_; }
 
   // The control token that begins turns; -1 where there is none.
   int32_t turn_token() const { return markup().turn_token(); }
@@ -309,6 +325,7 @@ class Prompt {
   EncodeScratch scratch_;
   Owned<ChatMarkup> own_markup_;  // instead of the model's
   Conversation conversation_;
+  Vector<uint64_t> text_parameters_;
   ChatMessage message_;  // of the open turn
   bool open_ = false;
   Status pending_;  // why the conversation cannot be rendered yet

@@ -158,6 +158,7 @@ class Session {
     usage_ = Usage();
     usage_.prompt_tokens = size;
     usage_.cached_tokens = sequence_.Assign({parts.part, 3}, prompt.turn_token());
+    generation_.SetTextParameters(prompt.text_parameters());
     generation_.Start(sequence_.tokens());
     return Status();
   }

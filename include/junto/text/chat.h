@@ -55,9 +55,14 @@ class ChatMarkup {
     return ParseRole(role, out);
   }
   // E_INVALID names a variable that nothing asks for, or a value that does not fit it. Harmony:
-  // see HarmonyRenderer. A template: those it mentions, and "current_date" (YYYY-MM-DD, HH:MM:SS
+  // see kHarmonyVariables. A template: those it mentions, and "current_date" (YYYY-MM-DD, HH:MM:SS
   // may follow) for strftime_now.
   Status CheckVariable(std::string_view key, std::string_view value) const;
+
+  // Whether a call of that tool has arguments that need not be JSON: of Harmony's "builtin_tools".
+  bool TakesText(const Conversation& conversation, std::string_view tool) const {
+    return markup_ == Markup::kHarmony && HarmonyRenderer::TakesText(conversation, tool);
+  }
 
   // Appends a whole prompt to `out`; with `answer` the assistant's turn is opened at the end. What
   // messages, tools and variables say is never trusted. E_INVALID where the template raises that,
@@ -134,7 +139,7 @@ inline Status ChatMarkup::CheckVariable(std::string_view key, std::string_view v
                         what);
   };
   if (!IsUtf8(key) || !IsUtf8(value)) return failure("not UTF-8");
-  if (markup_ == Markup::kHarmony) return HarmonyRenderer::CheckVariable(key, value);
+  if (markup_ == Markup::kHarmony) return CheckHarmonyVariable(memory_, key, value);
   for (const std::string_view given : kGivenByTurns) {
     if (key == given) return failure("turns and tools give it");
   }
@@ -150,6 +155,7 @@ inline Status ChatMarkup::Render(const Conversation& conversation, bool answer,
                                  SegmentList* out) const {
   JUNTO_TRY(CheckMarkup());
   size_t given = conversation.tools.size();
+  for (const ChatVariable& variable : conversation.variables) given += 64 + variable.value.size();
   for (const ChatMessage& message : conversation.messages) {
     given += 64 + message.content.size() + message.reasoning.size();
     for (const ToolCall& call : message.calls)

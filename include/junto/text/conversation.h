@@ -167,9 +167,17 @@ class ConversationValues {
 
   Status Variables(jinja::Dict* globals) {
     for (const ChatVariable& variable : conversation_.variables) {
-      globals->Set(work_, std::string_view(variable.key), VariableValue(variable.value));
+      globals->Set(work_, std::string_view(variable.key), VariableValue(work_, variable.value));
     }
     return work_->status();
+  }
+  // `text` outlives the workspace.
+  static jinja::Value VariableValue(jinja::Workspace* work, std::string_view text) {
+    jinja::Value value;
+    JsonReader reader(text, work->memory());
+    const bool json = reader.Skip().ok() && reader.End().ok();
+    if (json && jinja::JsonValues(work, text).Read(&value).ok()) return value;
+    return jinja::MakeString(work, text, false);
   }
 
   const jinja::Value* Member(const jinja::Value& object, std::string_view key) {
@@ -228,14 +236,6 @@ class ConversationValues {
       dict->Set(work_, "tool_call_id", CallId(answered.message, call));
     }
     if (!name->empty()) dict->Set(work_, "name", Given(*name));
-  }
-
-  jinja::Value VariableValue(const String& text) {
-    jinja::Value value;
-    JsonReader reader(text, work_->memory());
-    const bool json = reader.Skip().ok() && reader.End().ok();
-    if (json && jinja::JsonValues(work_, text).Read(&value).ok()) return value;
-    return Given(text);
   }
 
   jinja::Workspace* work_;

@@ -1,4 +1,4 @@
-// Tools as Harmony shows them: functions of a TypeScript namespace.
+// Tools as Harmony shows them: functions of TypeScript namespaces.
 #ifndef JUNTO_TEXT_HARMONY_TOOLS_H_
 #define JUNTO_TEXT_HARMONY_TOOLS_H_
 
@@ -18,13 +18,36 @@ class HarmonyTools {
  public:
   HarmonyTools(jinja::Workspace* work, SegmentList* out) : work_(work), out_(out) {}
 
-  // `tools` is what ConversationValues::Tools gives.
-  void Write(const jinja::Value& tools) {
-    Add("# Tools\n\n## functions\n\nnamespace functions {\n\n");
-    for (const jinja::Value& tool : tools.list->items()) {
-      if (const jinja::Value* function = Member(tool, "function")) Function(*function);
+  // The caller's own; `tools` is what ConversationValues::Tools gives.
+  void Functions(const jinja::Value& tools) {
+    Add("# Tools");
+    Namespace("functions", {}, tools.list->items());
+  }
+  // Namespaces that the model knows from its training, as IsNamespaces says.
+  void Builtin(const jinja::Value& namespaces) {
+    Add("# Tools");
+    for (const jinja::Value& space : namespaces.list->items()) {
+      const jinja::List* tools = Elements(space, "tools");
+      Namespace(Words(space, "name"), Words(space, "description"),
+                tools == nullptr ? Span<const jinja::Value>() : tools->items());
     }
-    Add("} // namespace functions");
+  }
+
+  // A list of {"name", "description", "tools": [{"name", "description", "parameters"}]}, the last
+  // two of which need not be.
+  static bool IsNamespaces(jinja::Workspace* work, const jinja::Value& value) {
+    HarmonyTools tools(work, nullptr);
+    const auto named = [&tools](const Value& item) { return !tools.Words(item, "name").empty(); };
+    const auto all_named = [&named](Span<const Value> items) {
+      return std::all_of(items.begin(), items.end(), named);
+    };
+    if (!value.is(jinja::Type::kList) || !all_named(value.list->items())) return false;
+    for (const Value& space : value.list->items()) {
+      const Value* inner = tools.Member(space, "tools");
+      if (inner == nullptr) continue;
+      if (!inner->is(jinja::Type::kList) || !all_named(inner->list->items())) return false;
+    }
+    return true;
   }
 
  private:
@@ -65,12 +88,36 @@ class HarmonyTools {
     Add("\n");
   }
 
-  void Function(const Value& function) {
-    for (std::string_view text = Words(function, "description"); !text.empty();) {
-      const size_t end = std::min(text.find('\n'), text.size() - 1);
-      Comment(text.substr(0, text[end] == '\n' ? end : end + 1), 0);
-      text.remove_prefix(end + 1);
+  // What is said of a namespace without functions is no comment.
+  void Namespace(std::string_view name, std::string_view description, Span<const Value> tools) {
+    Add("\n\n## ");
+    Copy(name);
+    Add("\n\n");
+    if (tools.empty()) return Copy(description);
+    Comments(description);
+    Add("namespace ");
+    Copy(name);
+    Add(" {\n\n");
+    for (const Value& tool : tools) {
+      const Value* function = Member(tool, "function");
+      Function(function == nullptr ? tool : *function);
     }
+    Add("} // namespace ");
+    Copy(name);
+  }
+
+  // Every line is one, empty ones as well.
+  void Comments(std::string_view text) {
+    while (!text.empty()) {
+      const size_t size = std::min(text.find('\n'), text.size());
+      Add("// ");
+      Copy(text.substr(0, size));
+      Add("\n");
+      text.remove_prefix(std::min(size + 1, text.size()));
+    }
+  }
+  void Function(const Value& function) {
+    Comments(Words(function, "description"));
     Add("type ");
     Copy(Words(function, "name"));
     const Value* parameters = Member(function, "parameters");

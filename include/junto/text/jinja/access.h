@@ -165,6 +165,7 @@ struct Steps {
   int64_t first;
   int64_t step;
   int64_t count;
+  int64_t last = 0;  // the place that ends it
 };
 inline Steps ResolveSlice(Workspace* work, int64_t size, const Value& from, const Value& to,
                           const Value& by) {
@@ -190,7 +191,7 @@ inline Steps ResolveSlice(Workspace* work, int64_t size, const Value& from, cons
   const int64_t last = resolve(to, step > 0 ? size : -1);
   const int64_t span = step > 0 ? last - first : first - last;
   const int64_t stride = step > 0 ? step : -step;
-  return {first, step, span <= 0 ? 0 : (span - 1) / stride + 1};
+  return {first, step, span <= 0 ? 0 : (span - 1) / stride + 1, last};
 }
 
 inline Value SliceOf(Workspace* work, const Value& object, const Value& from, const Value& to,
@@ -208,9 +209,9 @@ inline Value SliceOf(Workspace* work, const Value& object, const Value& from, co
   if (object.is(Type::kRange)) {
     const Progression& range = *object.range;
     const Steps steps = ResolveSlice(work, static_cast<int64_t>(range.count), from, to, by);
-    return Value(work->New<Progression>(Progression{range.first + steps.first * range.step,
-                                                    range.step * steps.step,
-                                                    static_cast<uint64_t>(steps.count)}));
+    return Value(work->New<Progression>(
+        Progression{range.first + steps.first * range.step, range.step * steps.step,
+                    static_cast<uint64_t>(steps.count), range.first + steps.last * range.step}));
   }
   if (object.string() || object.sequence()) {
     const Span<const Value> items = Items(work, object);

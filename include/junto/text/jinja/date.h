@@ -2,8 +2,10 @@
 #ifndef JUNTO_TEXT_JINJA_DATE_H_
 #define JUNTO_TEXT_JINJA_DATE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <iterator>
 #include <string_view>
 
 #include "junto/text/jinja/text.h"
@@ -57,79 +59,90 @@ inline bool ReadDate(std::string_view text, Date* out) {
   return out->hour < 24 && out->minute < 60 && out->second < 60;
 }
 
-// Fails at a code that is not known.
-inline Text FormatDate(Workspace* work, const Text& format, const Date& date) {
+// What a code of strftime's means: a number in that layout, a word, or other codes.
+struct DateCode {
+  char code;
+  const char* layout;
+  int (*number)(const Date& date);
+  std::string_view (*word)(const Date& date);
+  std::string_view codes;
+
+  static constexpr DateCode Number(char c, const char* layout, int (*number)(const Date&)) {
+    return {c, layout, number, nullptr, {}};
+  }
+  static constexpr DateCode Word(char c, std::string_view (*word)(const Date&)) {
+    return {c, nullptr, nullptr, word, {}};
+  }
+  static constexpr DateCode Codes(char c, std::string_view codes) {
+    return {c, nullptr, nullptr, nullptr, codes};
+  }
+};
+
+inline std::string_view WeekdayName(const Date& date) {
   static constexpr std::string_view kDays[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                                "Thursday", "Friday", "Saturday"};
+  return kDays[date.weekday()];
+}
+inline std::string_view MonthName(const Date& date) {
   static constexpr std::string_view kMonths[] = {"January",   "February", "March",    "April",
                                                  "May",       "June",     "July",     "August",
                                                  "September", "October",  "November", "December"};
-  TextBuilder out(work);
-  const auto number = [&out](const char* layout, int value) {
+  return kMonths[date.month - 1];
+}
+
+constexpr DateCode kDateCodes[] = {
+    DateCode::Number('Y', "%04d", [](const Date& date) { return date.year; }),
+    DateCode::Number('y', "%02d", [](const Date& date) { return date.year % 100; }),
+    DateCode::Number('m', "%02d", [](const Date& date) { return date.month; }),
+    DateCode::Number('d', "%02d", [](const Date& date) { return date.day; }),
+    DateCode::Number('e', "%2d", [](const Date& date) { return date.day; }),
+    DateCode::Number('j', "%03d", [](const Date& date) { return date.day_of_year(); }),
+    DateCode::Number('H', "%02d", [](const Date& date) { return date.hour; }),
+    DateCode::Number('I', "%02d", [](const Date& date) { return (date.hour + 11) % 12 + 1; }),
+    DateCode::Number('M', "%02d", [](const Date& date) { return date.minute; }),
+    DateCode::Number('S', "%02d", [](const Date& date) { return date.second; }),
+    DateCode::Word('p',
+                   [](const Date& date) { return std::string_view(date.hour < 12 ? "AM" : "PM"); }),
+    DateCode::Word('A', WeekdayName),
+    DateCode::Word('a', [](const Date& date) { return WeekdayName(date).substr(0, 3); }),
+    DateCode::Word('B', MonthName),
+    DateCode::Word('b', [](const Date& date) { return MonthName(date).substr(0, 3); }),
+    DateCode::Word('%', [](const Date&) { return std::string_view("%"); }),
+    DateCode::Codes('F', "%Y-%m-%d"),
+    DateCode::Codes('T', "%H:%M:%S"),
+    DateCode::Codes('R', "%H:%M"),
+};
+
+inline void AddDateCode(const DateCode& code, bool bare, const Date& date, TextBuilder* out) {
+  if (code.number != nullptr) {
     char buffer[16];
-    const int size = std::snprintf(buffer, sizeof(buffer), layout, value);
-    out.Add({buffer, static_cast<size_t>(size)}, true);
-  };
-  const auto day = static_cast<size_t>(date.weekday());
-  const auto month = static_cast<size_t>(date.month - 1);
-  const int hour = date.hour % 12 == 0 ? 12 : date.hour % 12;
+    const int size =
+        std::snprintf(buffer, sizeof(buffer), bare ? "%d" : code.layout, code.number(date));
+    out->Add({buffer, static_cast<size_t>(size)}, true);
+  } else if (code.word != nullptr) {
+    out->Add(code.word(date), true);
+  }
+}
+
+// "%-d" is "%d" without padding. Fails at a code that is not known.
+inline Text FormatDate(Workspace* work, const Text& format, const Date& date) {
+  TextBuilder out(work);
   for (size_t i = 0; i < format.view.size() && work->Step(); ++i) {
-    char c = format.view[i];
-    const bool bare = i + 2 < format.view.size() && format.view.substr(i, 2) == "%-";
-    if (c != '%' || i + 1 == format.view.size()) {
+    if (format.view[i] != '%' || i + 1 == format.view.size()) {
       out.Add(format, i, i + 1);
       continue;
     }
+    const bool bare = i + 2 < format.view.size() && format.view[i + 1] == '-';
     i += bare ? 2 : 1;
-    c = format.view[i];
-    const char* two = bare ? "%d" : "%02d";
-    switch (c) {
-      case 'Y':
-        number("%04d", date.year);
-        break;
-      case 'y':
-        number(two, date.year % 100);
-        break;
-      case 'm':
-        number(two, date.month);
-        break;
-      case 'd':
-        number(two, date.day);
-        break;
-      case 'e':
-        number("%2d", date.day);
-        break;
-      case 'j':
-        number(bare ? "%d" : "%03d", date.day_of_year());
-        break;
-      case 'H':
-        number(two, date.hour);
-        break;
-      case 'I':
-        number(two, hour);
-        break;
-      case 'M':
-        number(two, date.minute);
-        break;
-      case 'S':
-        number(two, date.second);
-        break;
-      case 'p':
-        out.Add(date.hour < 12 ? std::string_view("AM") : std::string_view("PM"), true);
-        break;
-      case 'A':
-      case 'a':
-        out.Add(kDays[day].substr(0, c == 'a' ? 3 : kDays[day].size()), true);
-        break;
-      case 'B':
-      case 'b':
-        out.Add(kMonths[month].substr(0, c == 'b' ? 3 : kMonths[month].size()), true);
-        break;
-      case '%':
-        out.Add(std::string_view("%"), true);
-        break;
-      default:
-        work->Fail("strftime_now: '%%%c' at byte %zu is not known", c, i - 1);
+    const auto* code =
+        std::find_if(std::begin(kDateCodes), std::end(kDateCodes),
+                     [&](const DateCode& one) { return one.code == format.view[i]; });
+    if (code == std::end(kDateCodes)) {
+      work->Fail("strftime_now: '%%%c' at byte %zu is not known", format.view[i], i - 1);
+    } else if (!code->codes.empty()) {
+      out.Add(FormatDate(work, {code->codes, true, {}}, date));
+    } else {
+      AddDateCode(*code, bare, date, &out);
     }
   }
   return out.Finish();

@@ -461,7 +461,7 @@ class Evaluator {
     const int64_t span = step > 0 ? last - first : first - last;
     const int64_t stride = step > 0 ? step : -step;
     const auto count = static_cast<uint64_t>(span <= 0 ? 0 : (span - 1) / stride + 1);
-    return Value(work_->New<Progression>(Progression{first, step, count}));
+    return Value(work_->New<Progression>(Progression{first, step, count, last}));
   }
 
   Workspace* work_;

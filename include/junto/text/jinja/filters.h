@@ -42,6 +42,8 @@ inline Value ReplaceFilter(const Value& value, const Arguments& arguments) {
 
 inline Value IndentFilter(const Value& value, const Arguments& arguments) {
   Workspace* work = arguments.work;
+  if (value.undefined()) FailUndefined(work, value);
+  if (!value.string()) work->Fail("indent: str expected, not %s", TypeName(value));
   const Value width = arguments.Get(0, "width", Value(int64_t{4}));
   Text indent = width.string() ? *width.text : Text();
   if (!width.string()) {
@@ -165,7 +167,9 @@ inline Value DefaultFilter(const Value& value, const Arguments& arguments) {
   return arguments.Get(0, "default_value", MakeString(arguments.work, std::string_view(), true));
 }
 inline Value SafeFilter(const Value& value, const Arguments& arguments) {
-  return StringFilter(value, arguments);
+  Text text = ToText(arguments.work, value);
+  text.safe = true;
+  return MakeString(arguments.work, text);
 }
 inline Value LengthFilter(const Value& value, const Arguments& arguments) {
   switch (value.type) {
@@ -247,7 +251,7 @@ inline Value UniqueFilter(const Value& value, const Arguments& arguments) {
   auto* list = arguments.work->New<List>();
   for (const Keyed& item :
        KeyedItems(value, arguments, arguments.Flag(0, "case_sensitive"), path)) {
-    if (!CheckKey(arguments.work, item.key)) break;
+    if (!item.key.undefined() && !CheckKey(arguments.work, item.key)) break;
     if (seen->Find(arguments.work, item.key) != nullptr) continue;
     seen->Set(arguments.work, item.key, item.value);
     list->Add(arguments.work, item.value);

@@ -336,7 +336,9 @@ inline Value ValuesMethod(const Value& self, const Arguments& arguments) {
   return Value(list);
 }
 inline Value GetMethod(const Value& self, const Arguments& arguments) {
-  const Value* value = self.dict->Find(arguments.work, arguments.Need(0, "key"));
+  const Value key = arguments.Need(0, "key");
+  if (key.is(Type::kList) || key.is(Type::kDict)) CheckKey(arguments.work, key);
+  const Value* value = self.dict->Find(arguments.work, key);
   return value != nullptr ? *value : arguments.Get(1, "default", Value(Type::kNone));
 }
 inline Value UpdateMethod(const Value& self, const Arguments& arguments) {

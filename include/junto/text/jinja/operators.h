@@ -14,13 +14,40 @@ namespace junto {
 namespace jinja {
 
 // {{ a ~ b }}: the texts of both, one after the other.
-inline Value Concatenated(Workspace* work, const Text& a, const Text& b) {
+inline Value Concatenated(Workspace* work, Text a, Text b) {
+  a.safe = b.safe = false;
   if (a.view.empty()) return MakeString(work, b);
   if (b.view.empty()) return MakeString(work, a);
   TextBuilder out(work);
   out.Add(a);
   out.Add(b);
   return MakeString(work, out.Finish());
+}
+
+// The text with what HTML would take for markup escaped.
+inline Text Escaped(Workspace* work, const Text& text) {
+  static constexpr std::string_view kMeant = "&<>'\"";
+  static constexpr std::string_view kWritten[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+  TextBuilder out(work);
+  text.ForEach(0, text.view.size(), [&](std::string_view run, bool trusted) {
+    for (size_t at = 0; at < run.size() && work->Step();) {
+      const size_t end = std::min(run.find_first_of(kMeant, at), run.size());
+      out.Add(run.substr(at, end - at), trusted);
+      if (end < run.size()) out.Add(kWritten[kMeant.find(run[end])], trusted);
+      at = end + 1;
+    }
+  });
+  return out.Finish();
+}
+
+// {{ a + b }}. What is not safe is escaped where it meets what is.
+inline Value JoinedTexts(Workspace* work, const Text& a, const Text& b) {
+  if (!a.safe && !b.safe) return Concatenated(work, a, b);
+  const Value joined =
+      Concatenated(work, a.safe ? a : Escaped(work, a), b.safe ? b : Escaped(work, b));
+  Text text = *joined.text;
+  text.safe = true;
+  return MakeString(work, text);
 }
 
 inline Value JoinedLists(Workspace* work, const Value& a, const Value& b) {
@@ -87,6 +114,15 @@ inline Value IntegerArithmetic(Workspace* work, Operator op, int64_t a, int64_t 
   return Value(result);
 }
 
+// By the remainder, as Python does: 1 // 0.1 is 9.
+inline double FloorDivided(double a, double b) {
+  const double rest = std::fmod(a, b);
+  const double quotient = (a - rest) / b - (rest != 0 && (rest < 0) != (b < 0) ? 1 : 0);
+  if (quotient == 0) return std::copysign(0.0, a / b);
+  const double whole = std::floor(quotient);
+  return quotient - whole > 0.5 ? whole + 1 : whole;
+}
+
 inline Value FloatArithmetic(Workspace* work, Operator op, double a, double b) {
   const bool divides =
       op == Operator::kDivide || op == Operator::kFloorDivide || op == Operator::kModulo;
@@ -104,7 +140,7 @@ inline Value FloatArithmetic(Workspace* work, Operator op, double a, double b) {
     case Operator::kDivide:
       return MakeFloat(work, a / b);
     case Operator::kFloorDivide:
-      return MakeFloat(work, std::floor(a / b));
+      return MakeFloat(work, FloorDivided(a, b));
     case Operator::kModulo: {
       const double rest = std::fmod(a, b);
       if (rest == 0) return MakeFloat(work, std::copysign(0.0, b));
@@ -121,7 +157,7 @@ inline Value Arithmetic(Workspace* work, Operator op, const Value& a, const Valu
     return Value();
   }
   if (op == Operator::kAdd && a.string() && b.string()) {
-    return Concatenated(work, *a.text, *b.text);
+    return JoinedTexts(work, *a.text, *b.text);
   }
   if (op == Operator::kAdd && a.sequence() && a.type == b.type) return JoinedLists(work, a, b);
   if (op == Operator::kMultiply && (a.string() || a.sequence()) && IsWhole(b)) {

@@ -240,7 +240,7 @@ class Printer {
     Word("range(");
     PrintInteger(range.first, out_);
     Word(", ");
-    PrintInteger(range.first + static_cast<int64_t>(range.count) * range.step, out_);
+    PrintInteger(range.stop, out_);
     if (range.step != 1) Word(", ");
     if (range.step != 1) PrintInteger(range.step, out_);
     Word(")");

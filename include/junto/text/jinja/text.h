@@ -22,6 +22,7 @@ struct Text {
   std::string_view view;
   bool trusted = false;
   Span<const Segment> segments;  // ends from the beginning of `view`
+  bool safe = false;             // the filter of that name made it; only `+` looks
 
   // Calls f(std::string_view, bool trusted) for the stretches of bytes [begin, end).
   template <class F>
@@ -233,9 +234,9 @@ inline Text ToCase(Workspace* work, const Text& text, Case wanted) {
       if (wanted == Case::kUpper) {
         ForEachUpper(character.code, [&](uint32_t code) { out.Add(code, trusted); });
       } else if (wanted != Case::kLower && starts) {
-        bool first = true;  // of several only it is large
+        bool first = true;  // of several only it is large, but for Jinja
         ForEachUpper(character.code, [&](uint32_t code) {
-          out.Add(first ? code : ToLower(code), trusted);
+          out.Add(first || wanted == Case::kWords ? code : ToLower(code), trusted);
           first = false;
         });
       } else if (character.code == 0x130) {  // the one whose lower case is two

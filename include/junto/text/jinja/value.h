@@ -49,6 +49,7 @@ struct Progression {
   int64_t first;
   int64_t step;
   uint64_t count;
+  int64_t stop;  // as it was given: only printing shows it
 };
 enum class Function : uint8_t { kNamespace, kRange, kRaise, kStrftimeNow, kDict };
 
@@ -153,7 +154,7 @@ inline bool SameKey(const Value& a, const Value& b) {
   if (a.type != b.type) return false;
   if (a.string()) return a.view() == b.view();
   if (a.is(Type::kNumber)) return a.number->value == b.number->value;
-  return a.none();
+  return a.none() || a.undefined();
 }
 inline uint64_t HashKey(const Value& key) {
   Hash hash;

@@ -41,6 +41,8 @@ class OutputStream final : private OutputSink {
     piece_room_ = RoomFor(markup->kind(), piece_bytes);
     const size_t bytes = kWaitingText + StopTexts::kMaxBytes + piece_room_;
     const size_t runs = kWaitingRuns + RunsOf(markup->kind(), piece_bytes);
+    const size_t texts = markup->kind() == OutputKind::kTagged ? TextParameters::kMost : 0;
+    texts_ = TextParameters({arena->Take<uint64_t>(texts), texts});
     char* text = arena->Take<char>(bytes);
     queue_ = OutputQueue({text, bytes}, {arena->Take<OutputQueue::Run>(runs), runs});
   }
@@ -55,6 +57,8 @@ class OutputStream final : private OutputSink {
     stopped_ = failed_ = false;
     BeginReplay();
   }
+  // Which parameters of calls in XML are texts, as ToolSchemas found; from the next output on.
+  void SetTextParameters(Span<const uint64_t> entries) { texts_.Assign(entries); }
   // While muted, what is fed says only in what state the output is.
   void Mute(bool muted) { muted_ = muted; }
   // What was fed up to here is the prompt's.
@@ -67,6 +71,7 @@ class OutputStream final : private OutputSink {
   // makes anew. Save and Load are the same with bytes between.
   void CopyFrom(const OutputStream& other) {
     wanted_ = other.wanted_;
+    texts_.CopyFrom(other.texts_);
     queue_.CopyFrom(other.queue_);
     stops_ = other.stops_;
     stopped_ = other.stopped_;
@@ -78,6 +83,7 @@ class OutputStream final : private OutputSink {
   void Save(Writer* to) const {
     to->Put(wanted_);
     to->Put(static_cast<uint8_t>(stopped_));
+    texts_.Save(to);
     queue_.Save(to);
     stops_.Save(to);
   }
@@ -241,10 +247,11 @@ class OutputStream final : private OutputSink {
   FixedText<16> tag_;  // that may become a mark
   StopTexts stops_;
   OutputQueue queue_;
+  TextParameters texts_;
   PlainParser plain_{this};
   HarmonyParser harmony_{this};
   GemmaParser gemma_{this};
-  TaggedParser tagged_{this};
+  TaggedParser tagged_{this, &texts_};
   OutputParser* parser_ = &plain_;
   bool stopped_ = false;
   bool failed_ = false;  // for want of room
@@ -256,6 +263,7 @@ void OutputStream::Load(bool apply, Reader* from) {
   const auto wanted = from->template Get<uint32_t>();
   const auto stopped = from->template Get<uint8_t>();
   from->Require(wanted <= kOutputAll && stopped <= 1);
+  texts_.Load(apply, from);
   OutputQueue queue = queue_;
   queue.Load(apply, from);
   StopTexts stops;

@@ -21,7 +21,9 @@ class TaggedParser final : public OutputParser {
   static constexpr std::string_view kMarks[] = {"<think>", "</think>", "<tool_call>",
                                                 "</tool_call>"};
 
-  explicit TaggedParser(OutputSink* sink) : OutputParser(sink), xml_(&writer_), json_(&writer_) {}
+  // `texts` outlives the parser; it tells values of calls in XML apart.
+  TaggedParser(OutputSink* sink, const TextParameters* texts)
+      : OutputParser(sink), xml_(&writer_, texts), json_(&writer_) {}
 
   void Reset() override {
     state_ = State::kContent;

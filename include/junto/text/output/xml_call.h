@@ -8,16 +8,18 @@
 
 #include "junto/text/output/fixed_text.h"
 #include "junto/text/output/json_text.h"
+#include "junto/text/output/text_parameters.h"
 #include "junto/text/output/writer.h"
 
 namespace junto {
 
 // A value that is a JSON number, true, false, null (or Python's word for one), object or array is
-// that, any other is a string. It is taken as it is, but for one newline at both ends where it
-// begins with one. Text that stands between parameters comes out as content.
+// that, any other is a string, and so is each of a parameter that is a text. It is taken as it is,
+// but for one newline at both ends where it begins with one. Text that stands between parameters
+// comes out as content.
 class XmlCall {
  public:
-  explicit XmlCall(OutputWriter* writer) : writer_(writer) {}
+  XmlCall(OutputWriter* writer, const TextParameters* texts) : writer_(writer), texts_(texts) {}
 
   enum class Answer { kMore, kDone, kNone };  // kNone: this is no call; held() says what it was
 
@@ -63,6 +65,8 @@ class XmlCall {
   void BeginValue(std::string_view key);
   void TakeValue(char c);
   void TakeValueText(char c);
+  bool MayBecomeWord() const;
+  std::string_view JsonOfValue() const;
   void BecomeString();
   void EndValue();
   Answer EndFunction() {
@@ -73,9 +77,12 @@ class XmlCall {
   static bool MayEndCall(std::string_view text);
 
   OutputWriter* writer_;
+  const TextParameters* texts_;
+  Hash tool_;  // by its name
   State state_ = State::kHead;
   bool filled_ = false;      // there are parameters
   FixedText<kMaxTag> held_;  // a tag, or the end of a value that may be closing tags
+  TextParameters::Type type_ = TextParameters::Type::kAny;
   Value value_ = Value::kStart;
   bool padded_ = false;  // the value begins with a newline
   FixedText<kMaxValue> open_;
@@ -109,6 +116,7 @@ inline XmlCall::Answer XmlCall::TakeHead() {
       TrimSpace(text.substr(kFunction.size(), text.size() - kFunction.size() - 1));
   if (!OutputWriter::IsName(name)) return Answer::kNone;
   writer_->BeginCall(name);
+  tool_ = TextParameters::ToolHash(name);
   Put("{");
   held_.Clear();
   filled_ = false;
@@ -139,8 +147,10 @@ inline XmlCall::Answer XmlCall::TakeTag() {
 }
 
 inline void XmlCall::BeginValue(std::string_view key) {
+  key = TrimSpace(key);
+  type_ = texts_->Of(tool_, key);
   Put(filled_ ? ",\"" : "\"");
-  PutString(TrimSpace(key));
+  PutString(key);
   Put("\":");
   filled_ = true;
   held_.Clear();
@@ -210,11 +220,11 @@ inline void XmlCall::TakeValueText(char c) {
     Put({&c, 1});
     return;
   }
-  const bool quoted = c == '"' && TrimSpace(open_.view()).empty();
-  const bool json = !quoted && scanner_.Take(c);
+  const bool blank = TrimSpace(open_.view()).empty();
+  const bool json = type_ == TextParameters::Type::kAny && !(blank && c == '"') && scanner_.Take(c);
   if (!open_.Add(c)) {
-    value_ = json ? Value::kJson : Value::kText;
-    if (json) {
+    value_ = json && !blank ? Value::kJson : Value::kText;
+    if (value_ == Value::kJson) {
       Put(open_.view());
       Put({&c, 1});
     } else {
@@ -223,10 +233,29 @@ inline void XmlCall::TakeValueText(char c) {
     }
     return;
   }
+  if (!json && !MayBecomeWord()) BecomeString();
+}
+
+// Whether what is held may become a word of Python's, or of a text null.
+inline bool XmlCall::MayBecomeWord() const {
   const std::string_view said = open_.view();
-  const bool python =
-      StartsWith("True", said) || StartsWith("False", said) || StartsWith("None", said);
-  if (!json && !python) BecomeString();
+  if (type_ == TextParameters::Type::kText) return false;
+  if (type_ == TextParameters::Type::kTextOrNull) {
+    return StartsWith("null", TrimSpace(said)) || StartsWith("None", TrimSpace(said));
+  }
+  return StartsWith("True", said) || StartsWith("False", said) || StartsWith("None", said);
+}
+
+// What is held, which is the whole value, as JSON; empty where it is a string.
+inline std::string_view XmlCall::JsonOfValue() const {
+  const std::string_view text = TrimSpace(open_.view());
+  if (type_ == TextParameters::Type::kText) return {};
+  if (type_ == TextParameters::Type::kTextOrNull) {
+    return text == "null" || text == "None" ? "null" : std::string_view();
+  }
+  const std::string_view word = JsonOfPython(text);
+  if (!word.empty()) return word;
+  return scanner_.complete() ? text : std::string_view();
 }
 
 inline void XmlCall::BecomeString() {
@@ -237,14 +266,10 @@ inline void XmlCall::BecomeString() {
 
 inline void XmlCall::EndValue() {
   if (value_ == Value::kStart || value_ == Value::kOpen) {
-    const std::string_view text = TrimSpace(open_.view());
-    const std::string_view word = JsonOfPython(text);
-    if (!word.empty() || (!text.empty() && scanner_.complete())) {
-      Put(word.empty() ? text : word);
-      value_ = Value::kJson;
-    } else {
-      BecomeString();
-    }
+    const std::string_view json = JsonOfValue();
+    Put(json);
+    value_ = Value::kJson;
+    if (json.empty()) BecomeString();
   }
   if (value_ == Value::kText) Put("\"");
   held_.Clear();
