@@ -97,6 +97,7 @@ class Metadata {
   Status GetStrings(std::string_view key, Span<const std::string_view>* out) const;
   Status GetI32s(std::string_view key, Span<const int32_t>* out) const;
   Status GetF32s(std::string_view key, Span<const float>* out) const;
+  Status GetBytes(std::string_view key, std::string_view* out) const;  // elements of 8 bits
 
   // The value as NUL-terminated text: numbers in their shortest exact form, arrays as their element
   // count. `*size` is the length without the NUL. With dst == nullptr only the size is given; a
@@ -374,6 +375,16 @@ inline Status Metadata::GetI32s(std::string_view key, Span<const int32_t>* out) 
 inline Status Metadata::GetF32s(std::string_view key, Span<const float>* out) const {
   const auto is_float = [](MetadataType type) { return type == MetadataType::kF32; };
   return metadata::GetArray(*this, key, "an array of f32", is_float, out);
+}
+
+inline Status Metadata::GetBytes(std::string_view key, std::string_view* out) const {
+  const auto is_byte = [](MetadataType type) {
+    return type == MetadataType::kU8 || type == MetadataType::kI8;
+  };
+  Span<const char> bytes;
+  JUNTO_TRY(metadata::GetArray(*this, key, "an array of u8", is_byte, &bytes));
+  *out = {bytes.data(), bytes.size()};
+  return Status();
 }
 
 inline Status Metadata::Format(std::string_view key, char* dst, size_t capacity,

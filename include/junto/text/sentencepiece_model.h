@@ -91,8 +91,8 @@ class ProtoReader {
   size_t at_ = 0;
 };
 
-// Models of byte pair encoding that take text as it is. What is read points into the file's bytes
-// and into this object.
+// Models of byte pair encoding and unigram models. What is read points into the file's bytes and
+// into this object.
 class SentencePieceModel {
  public:
   explicit SentencePieceModel(Memory* memory)
@@ -103,8 +103,8 @@ class SentencePieceModel {
   // E_FORMAT, or E_UNSUPPORTED with what the model would need. Throws OutOfMemory.
   Status Read(std::string_view file, TokenizerSource* out) {
     TokenizerSource source;
-    source.model = "llama";
     source.adds_space = 1;
+    source.rules.squeezes = true;
     source.unknown = 0;  // what the format takes for granted
     source.bos = 1;
     source.eos = 2;
@@ -116,13 +116,17 @@ class SentencePieceModel {
       if (field.number == 3) return ReadNormaliser(field.bytes, &source);
       return Status();
     }));
-    // What a file does not say means a unigram model, or text that is rewritten.
     for (const int part : {2, 3}) {
       if (found[part]) continue;
       return Status::Make(Code::kUnsupported,
                           "tokenizer.model: field %d is missing among %zu bytes", part,
                           file.size());
     }
+    RewriteRules* rules = &source.rules;
+    rules->strips_front = rules->strips_back = rules->squeezes;
+    source.rewrites = source.model == "t5" || rules->squeezes || !rules->charsmap.empty() ||
+                      rules->place == SpacePlace::kBehind;
+    source.user_defined_last = source.rewrites;
     source.tokens = tokens_;
     source.types = types_;
     source.scores = scores_;
@@ -151,34 +155,31 @@ class SentencePieceModel {
   }
 
   static Status ReadTrainer(std::string_view message, TokenizerSource* source) {
-    uint64_t kind = 1;
+    uint64_t kind = 1;  // if it does not say
     JUNTO_TRY(ProtoReader::ForEach(message, [&](const ProtoReader::Field& field) {
       const auto id = static_cast<int32_t>(static_cast<uint32_t>(field.value));
       if (field.number == 3) kind = field.value;
+      if (field.number == 24 && field.value != 0) source->rules.place = SpacePlace::kBehind;
       if (field.number == 40) source->unknown = id;
       if (field.number == 41) source->bos = id;
       if (field.number == 42) source->eos = id;
       return Status();
     }));
-    if (kind == 2) return Status();
+    source->model = kind == 1 ? "t5" : "llama";
+    if (kind == 1 || kind == 2) return Status();
     return Status::Make(Code::kUnsupported,
-                        "tokenizer.model: kind %llu of model, byte pair encoding (2) expected",
+                        "tokenizer.model: kind %llu of model, a unigram (1) or byte pair (2) "
+                        "expected",
                         static_cast<unsigned long long>(kind));
   }
 
   static Status ReadNormaliser(std::string_view message, TokenizerSource* source) {
-    uint64_t squeezes = 1;
-    size_t rules = 0;
-    JUNTO_TRY(ProtoReader::ForEach(message, [&](const ProtoReader::Field& field) {
-      if (field.number == 2) rules = field.bytes.size();
+    return ProtoReader::ForEach(message, [&](const ProtoReader::Field& field) {
+      if (field.number == 2) source->rules.charsmap = field.bytes;
       if (field.number == 3) source->adds_space = field.value != 0 ? 1 : 0;
-      if (field.number == 4) squeezes = field.value;
+      if (field.number == 4) source->rules.squeezes = field.value != 0;
       return Status();
-    }));
-    if (squeezes == 0 && rules == 0) return Status();
-    return Status::Make(Code::kUnsupported,
-                        "tokenizer.model: it rewrites text, by %zu bytes of rules%s", rules,
-                        squeezes != 0 ? " and by removing spaces" : "");
+    });
   }
 
   Vector<std::string_view> tokens_;

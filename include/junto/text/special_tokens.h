@@ -23,13 +23,16 @@ class SpecialTokens {
 
   explicit SpecialTokens(Memory* memory) : sorted_({memory, Tag::kTokenizer}) {}
 
-  // `vocabulary` outlives this object. Throws OutOfMemory.
-  Status Fill(const Vocabulary& vocabulary) {
+  // Of the control and user-defined tokens those for which take(id). `vocabulary` outlives this
+  // object. E_FORMAT names the token; throws OutOfMemory.
+  template <class Take>
+  Status Fill(const Vocabulary& vocabulary, const Take& take) {
     vocabulary_ = &vocabulary;
     for (size_t i = 0; i < vocabulary.size(); ++i) {
       const auto id = static_cast<int32_t>(i);
       const TokenType type = vocabulary.Type(id);
       if (type != TokenType::kControl && type != TokenType::kUserDefined) continue;
+      if (!take(id)) continue;
       const size_t bytes = vocabulary.Piece(id).size();
       if (bytes > kMaxBytes) {
         return Status::Make(
@@ -93,6 +96,9 @@ class SpecialTokens {
     }
     return false;
   }
+
+  bool empty() const { return sorted_.empty(); }
+  Span<const int32_t> ids() const { return sorted_; }
 
   // Whether some special token starts with this byte.
   bool MayStart(char c) const {

@@ -23,9 +23,14 @@ class SplitScratch {
 
  private:
   friend class Splitter;
-  Status Prepare(size_t text_bytes);
+  Status Prepare(uint64_t budget);
+  bool Spend(uint64_t work) {
+    budget_ -= std::min(budget_, work);
+    return budget_ != 0;
+  }
 
   Memory* memory_;
+  uint64_t budget_ = 0;  // of a text, for what pieces need beyond what each may have
   PcreGeneral general_;
   PcreMatch context_;
   PcreMatchData data_;
@@ -46,7 +51,7 @@ class Splitter {
 
   // Calls piece(std::string_view), which returns a Status, for consecutive pieces that make up
   // `text`, which is UTF-8. What no alternative matches is a piece, too. E_UNSUPPORTED where a
-  // pattern takes too many steps for a piece, or matches what is not ahead.
+  // pattern takes more work than a fixed amount for each byte, or matches what is not ahead.
   template <class F>
   Status Split(std::string_view text, SplitScratch* scratch, F&& piece) const {
     if (shape_ != nullptr) {
@@ -58,7 +63,7 @@ class Splitter {
       }
       return Status();
     }
-    JUNTO_TRY(scratch->Prepare(text.size()));
+    JUNTO_TRY(scratch->Prepare(kWork * (kWindow + uint64_t{text.size()})));
     for (size_t at = 0; at < text.size();) {
       size_t begin = 0;
       size_t end = 0;
@@ -71,7 +76,12 @@ class Splitter {
   }
 
  private:
+  static constexpr size_t kWindow = 256;   // bytes that a match sees at first,
+  static constexpr uint32_t kSteps = 256;  // and its steps
+  static constexpr uint64_t kWork = 128;   // more of either, for each byte of a text
+
   static bool SpellOutWhiteSpace(std::string_view pattern, String* spelled);
+  int Match(std::string_view text, size_t at, SplitScratch* scratch) const;
   Status Next(std::string_view text, size_t at, SplitScratch* scratch, size_t* begin,
               size_t* end) const;
 
@@ -131,29 +141,52 @@ inline Status Splitter::Create(std::string_view pattern, Memory* memory, Splitte
   return Status();
 }
 
-inline Status SplitScratch::Prepare(size_t text_bytes) {
+inline Status SplitScratch::Prepare(uint64_t budget) {
+  const uint64_t bytes = sizeof(PcreMatchData);  // at least, when memory is short
   if (data_ == nullptr) {
     if (general_ == nullptr) general_ = MakePcreGeneral(memory_);
-    if (general_ == nullptr) return memory_->Refusal(text_bytes, Tag::kTokenizer);
+    if (general_ == nullptr) return memory_->Refusal(bytes, Tag::kTokenizer);
     if (context_ == nullptr) context_.reset(pcre2_match_context_create_8(general_.get()));
-    if (context_ == nullptr) return memory_->Refusal(text_bytes, Tag::kTokenizer);
+    if (context_ == nullptr) return memory_->Refusal(bytes, Tag::kTokenizer);
     data_.reset(pcre2_match_data_create_8(1, general_.get()));
-    if (data_ == nullptr) return memory_->Refusal(text_bytes, Tag::kTokenizer);
+    if (data_ == nullptr) return memory_->Refusal(bytes, Tag::kTokenizer);
     pcre2_set_heap_limit_8(context_.get(), 4096);  // KiB
   }
-  // A piece may be all of the text, tried by every alternative, and each step back counts.
-  const uint64_t steps = 1000 + uint64_t{32} * text_bytes;
-  pcre2_set_match_limit_8(context_.get(),
-                          static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
+  budget_ = budget;
   return Status();
+}
+
+// PCRE2 neither tells how much work a match was nor bounds it by what counts: one step may look at
+// all of a text. So it sees a window, which grows as long as matching runs into its end, and takes
+// a number of steps, which grows while it is too small. What it finds is what it would find in the
+// whole text; a result of PCRE2.
+inline int Splitter::Match(std::string_view text, size_t at, SplitScratch* scratch) const {
+  uint64_t window = kWindow;
+  uint32_t steps = kSteps;
+  for (;;) {
+    size_t stop = at + static_cast<size_t>(std::min<uint64_t>(window, text.size() - at));
+    while (stop < text.size() && (static_cast<uint8_t>(text[stop]) & 0xC0) == 0x80) ++stop;
+    const bool whole = stop == text.size();
+    pcre2_set_match_limit_8(scratch->context_.get(), steps);
+    const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (whole ? 0 : PCRE2_PARTIAL_HARD);
+    const int result = pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), stop,
+                                     at, options, scratch->data_.get(), scratch->context_.get());
+    uint64_t work = 0;
+    if (result == PCRE2_ERROR_PARTIAL || (result == PCRE2_ERROR_NOMATCH && !whole)) {
+      work = window *= 4;
+    } else if (result == PCRE2_ERROR_MATCHLIMIT && steps < UINT32_MAX / 4) {
+      work = steps *= 4;
+    } else {
+      return result;
+    }
+    if (!scratch->Spend(work)) return PCRE2_ERROR_MATCHLIMIT;
+  }
 }
 
 // The next match at or after `at`; both ends at the end of the text when there is none.
 inline Status Splitter::Next(std::string_view text, size_t at, SplitScratch* scratch, size_t* begin,
                              size_t* end) const {
-  const int result = pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()),
-                                   text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY,
-                                   scratch->data_.get(), scratch->context_.get());
+  const int result = Match(text, at, scratch);
   if (result == PCRE2_ERROR_NOMATCH) {
     *begin = *end = text.size();
     return Status();

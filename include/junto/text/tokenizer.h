@@ -18,6 +18,7 @@
 #include "junto/text/bpe.h"
 #include "junto/text/byte_pairs.h"
 #include "junto/text/nfc.h"
+#include "junto/text/rewriter.h"
 #include "junto/text/segments.h"
 #include "junto/text/sentencepiece_model.h"
 #include "junto/text/special_tokens.h"
@@ -26,6 +27,7 @@
 #include "junto/text/tokenizer_json.h"
 #include "junto/text/tokenizer_kind.h"
 #include "junto/text/tokenizer_source.h"
+#include "junto/text/unigram.h"
 #include "junto/text/utf8.h"
 #include "junto/text/vocabulary.h"
 
@@ -41,15 +43,17 @@ struct EncodeScratch {
         segments({memory, Tag::kTokenizer}),
         piece({memory, Tag::kTokenizer}),
         symbols({memory, Tag::kTokenizer}),
-        offsets({memory, Tag::kTokenizer}) {}
+        offsets({memory, Tag::kTokenizer}),
+        steps({memory, Tag::kTokenizer}) {}
   SplitScratch split;
   NfcNormaliser nfc;
   BpeMerger merger;
   String text;  // with spaces for space marks
   Vector<Segment> segments;
-  String piece;  // of it, with a space before
+  String piece;  // of it, with a space before, or rewritten
   Vector<int32_t> symbols;
   Vector<uint32_t> offsets;  // of the symbols before they were joined, and where the last one ends
+  Vector<UnigramStep> steps;
 };
 
 // Does not change once created but for what it remembers, which threads share without waiting: any
@@ -100,8 +104,11 @@ class Tokenizer {
       : memory_(memory),
         vocabulary_(memory),
         specials_(memory),
+        user_defined_(memory),
         merges_(memory),
         ranks_({memory, Tag::kTokenizer}),
+        unigram_(memory),
+        rewriter_(memory),
         yields_({memory, Tag::kTokenizer}) {}
 
   // False for a file without a vocabulary: then Encode is E_UNSUPPORTED and every piece is empty.
@@ -154,9 +161,10 @@ class Tokenizer {
 
  private:
   Status SetSplit(const TokenizerSource& source);
-  void SetHabits(const TokenizerSource& source);
+  Status SetHabits(const TokenizerSource& source);
   Status FillVocabulary(const TokenizerSource& source);
   Status FillBytes();
+  Status FillMethod(const TokenizerSource& source);
   Status FillMerges(Span<const std::string_view> merges);
   // The token that a merge makes. Files list all ways to make one in a row.
   struct Joined {
@@ -173,6 +181,7 @@ class Tokenizer {
   const char* KeepMerge(const PairMerge& pair, uint32_t rank);
   bool AppendPart(std::string_view spelled, String* bytes) const;
   Status FillRanks(Span<const float> scores);
+  Status FillUnigram(Span<const float> scores);
   Status SetEnds(const TokenizerSource& source);
   void AddEnd(int32_t id);
   Status CheckId(const char* key, int32_t id) const;
@@ -181,8 +190,11 @@ class Tokenizer {
                           EncodeScratch* scratch);
   Status EncodeSegments(std::string_view text, Span<const Segment> segments, bool add_bos,
                         EncodeScratch* scratch, Vector<int32_t>* out) const;
-  Status EncodeText(std::string_view text, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  Status EncodeText(std::string_view text, bool first, EncodeScratch* scratch,
+                    Vector<int32_t>* out) const;
   Status EncodeSplit(std::string_view text, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  void EncodeWords(std::string_view text, EncodeScratch* scratch, Vector<int32_t>* out) const;
+  void EncodeRun(std::string_view text, EncodeScratch* scratch, Vector<int32_t>* out) const;
   void EncodePiece(std::string_view piece, EncodeScratch* scratch, Vector<int32_t>* out) const;
   void JoinBytes(std::string_view piece, EncodeScratch* scratch, Vector<int32_t>* out) const;
   void JoinCharacters(std::string_view piece, EncodeScratch* scratch, Vector<int32_t>* out) const;
@@ -200,8 +212,11 @@ class Tokenizer {
   const TokenizerKind* kind_ = nullptr;
   Vocabulary vocabulary_;
   SpecialTokens specials_;
-  MergeTable merges_;       // where pairs are ranked
-  Vector<uint32_t> ranks_;  // where tokens are: of each, lower is better
+  SpecialTokens user_defined_;  // those that are found once the text is rewritten
+  MergeTable merges_;           // where pairs are ranked
+  Vector<uint32_t> ranks_;      // where tokens are: of each, lower is better
+  Unigram unigram_;             // where there are sums
+  Rewriter rewriter_;
   Splitter splitter_;
   const SplitRule* rule_ = nullptr;            // byte-level vocabularies only
   BytePairs pairs_;                            // others
@@ -213,6 +228,8 @@ class Tokenizer {
   int32_t unknown_ = -1;
   bool adds_bos_ = false;
   bool adds_space_ = false;
+  bool rewrites_ = false;
+  bool cuts_words_ = false;
   bool nfc_ = false;
   bool whole_pieces_ = false;
   int32_t ends_[kMaxEnds] = {};
@@ -232,10 +249,9 @@ inline Status Tokenizer::Create(const TokenizerSource& source, Memory* memory,
     }
     JUNTO_TRY(fresh->FillVocabulary(source));
     JUNTO_TRY(fresh->FillBytes());
-    JUNTO_TRY(fresh->kind_->scored ? fresh->FillRanks(source.scores)
-                                   : fresh->FillMerges(source.merges));
+    JUNTO_TRY(fresh->FillMethod(source));
     JUNTO_TRY(fresh->SetEnds(source));
-    fresh->SetHabits(source);
+    JUNTO_TRY(fresh->SetHabits(source));
   }
   *out = std::move(fresh);
   return Status();
@@ -250,7 +266,7 @@ inline Status Tokenizer::SetSplit(const TokenizerSource& source) {
 }
 
 // What the file says goes before what is usual, but not before what must be.
-inline void Tokenizer::SetHabits(const TokenizerSource& source) {
+inline Status Tokenizer::SetHabits(const TokenizerSource& source) {
   const auto choose = [](int8_t said, bool usual) { return said < 0 ? usual : said != 0; };
   const bool split = rule_ != nullptr;
   adds_bos_ = kind_->needs_bos ||
@@ -258,6 +274,12 @@ inline void Tokenizer::SetHabits(const TokenizerSource& source) {
   adds_space_ = choose(source.adds_space, kind_->adds_space);
   nfc_ = choose(source.nfc, split && rule_->nfc);
   whole_pieces_ = choose(source.whole_pieces, split && rule_->whole_pieces);
+  rewrites_ = source.rewrites;
+  cuts_words_ = source.cuts_words;
+  if (!rewrites_) return Status();
+  RewriteRules rules = source.rules;
+  rules.adds_space = adds_space_;
+  return rewriter_.Fill(rules, vocabulary_, user_defined_.ids());
 }
 
 inline Status Tokenizer::FillVocabulary(const TokenizerSource& source) {
@@ -277,7 +299,25 @@ inline Status Tokenizer::FillVocabulary(const TokenizerSource& source) {
   }
   JUNTO_TRY(vocabulary_.Fill(kind_->spelling, source.tokens, types));
   yields_ = Vector<std::atomic<Yield>>(vocabulary_.size(), {memory_, Tag::kTokenizer});
-  return specials_.Fill(vocabulary_);
+  const auto comes_last = [&](int32_t id) {
+    return source.user_defined_last && vocabulary_.Type(id) == TokenType::kUserDefined &&
+           !IsMarkup(id);
+  };
+  JUNTO_TRY(user_defined_.Fill(vocabulary_, comes_last));
+  return specials_.Fill(vocabulary_, [&](int32_t id) { return !comes_last(id); });
+}
+
+inline Status Tokenizer::FillMethod(const TokenizerSource& source) {
+  switch (kind_->method) {
+    case Method::kMerges:
+      return FillMerges(source.merges);
+    case Method::kScores:
+      return FillRanks(source.scores);
+    case Method::kSums:
+    case Method::kDoubleSums:
+      break;
+  }
+  return FillUnigram(source.scores);
 }
 
 // Which tokens single bytes and characters are, and which bytes tokens have side by side.
@@ -396,6 +436,20 @@ inline Status Tokenizer::FillRanks(Span<const float> scores) {
   return Status();
 }
 
+// Text may be cut into normal tokens and user-defined ones; trust in markup is not a matter of
+// scores.
+inline Status Tokenizer::FillUnigram(Span<const float> scores) {
+  Vector<int32_t> tokens({memory_, Tag::kLoadTemp});
+  for (size_t i = 0; i < vocabulary_.size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const TokenType type = vocabulary_.Type(id);
+    const bool user_defined = type == TokenType::kUserDefined && !IsMarkup(id);
+    if (user_defined || type == TokenType::kNormal) tokens.push_back(id);
+  }
+  const ScoreSum sum = kind_->method == Method::kSums ? ScoreSum::kFloat : ScoreSum::kDouble;
+  return unigram_.Fill(vocabulary_, scores, sum, std::move(tokens));
+}
+
 inline Status Tokenizer::CheckId(const char* key, int32_t id) const {
   if (id == -1 || vocabulary_.Contains(id)) return Status();
   return Status::Make(Code::kFormat, "tokenizer.ggml.%s: token %d of %zu", key,
@@ -445,7 +499,7 @@ inline Status Tokenizer::Encode(std::string_view text, Span<const Segment> segme
     Vector<int32_t>* ids;
     size_t keep;
   } appended = {out, out->size()};
-  if (kind_->spelling == Spelling::kSentencePiece &&
+  if (kind_->spelling == Spelling::kSentencePiece && !rewrites_ &&
       text.find(kSpaceMark) != std::string_view::npos) {
     WriteSpaces(text, segments, scratch);
     text = scratch->text;
@@ -494,30 +548,70 @@ inline Status Tokenizer::EncodeSegments(std::string_view text, Span<const Segmen
       ++at;
       continue;
     }
-    JUNTO_TRY(EncodeText(text.substr(plain, at - plain), scratch, out));
+    JUNTO_TRY(EncodeText(text.substr(plain, at - plain), plain == 0, scratch, out));
     if (at != 0 || id != bos_ || !begins_with_bos) out->push_back(id);
     at += Piece(id).size();
     plain = at;
   }
-  return EncodeText(text.substr(plain), scratch, out);
+  return EncodeText(text.substr(plain), plain == 0, scratch, out);
 }
 
-// Text between special tokens.
-inline Status Tokenizer::EncodeText(std::string_view text, EncodeScratch* scratch,
+// Text between special tokens; `first` where the whole text begins.
+inline Status Tokenizer::EncodeText(std::string_view text, bool first, EncodeScratch* scratch,
                                     Vector<int32_t>* out) const {
   if (kind_->spelling == Spelling::kByteAlphabet) return EncodeSplit(text, scratch, out);
   if (text.empty()) return Status();
-  if (adds_space_) {
+  if (rewrites_) {
+    JUNTO_TRY(rewriter_.Rewrite(text, first, kMaxTextBytes, &scratch->piece));
+    text = scratch->piece;
+  } else if (adds_space_) {
     scratch->piece.assign(1, ' ');
     scratch->piece.append(text);
     text = scratch->piece;
   }
-  while (!text.empty()) {
-    const size_t bytes = pairs_.Prefix(text);
-    EncodePiece(text.substr(0, bytes), scratch, out);
-    text.remove_prefix(bytes);
-  }
+  EncodeWords(text, scratch, out);
   return Status();
+}
+
+inline void Tokenizer::EncodeWords(std::string_view text, EncodeScratch* scratch,
+                                   Vector<int32_t>* out) const {
+  while (!text.empty()) {
+    const size_t end = cuts_words_ ? text.find(' ', 1) : std::string_view::npos;
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(word.size());
+    if (kind_->method == Method::kMerges || kind_->method == Method::kScores) {
+      EncodeRun(word, scratch, out);
+      continue;
+    }
+    unigram_.Cut(word, &scratch->steps, [&](std::string_view bytes, int32_t id) {
+      id < 0 ? SpellCharacter(bytes, out) : out->push_back(id);
+    });
+  }
+}
+
+// Joins what stands between the user-defined tokens of a text.
+inline void Tokenizer::EncodeRun(std::string_view text, EncodeScratch* scratch,
+                                 Vector<int32_t>* out) const {
+  const auto join = [&](std::string_view run) {
+    while (!run.empty()) {
+      const size_t bytes = pairs_.Prefix(run);
+      EncodePiece(run.substr(0, bytes), scratch, out);
+      run.remove_prefix(bytes);
+    }
+  };
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size() && !user_defined_.empty();) {
+    const int32_t id = user_defined_.LongestAt(text.substr(at), [](int32_t) { return true; });
+    if (id < 0) {
+      ++at;
+      continue;
+    }
+    join(text.substr(begin, at - begin));
+    out->push_back(id);
+    at += Piece(id).size();
+    begin = at;
+  }
+  join(text.substr(begin));
 }
 
 // What is not UTF-8 is cut out, and each stretch of it is one piece.
@@ -584,7 +678,7 @@ inline void Tokenizer::JoinCharacters(std::string_view piece, EncodeScratch* scr
     const int32_t id = vocabulary_.Find(piece.substr(begin, offsets[pair.end] - begin));
     return id < 0 ? Merge() : Merge{ranks_[static_cast<size_t>(id)], id};
   };
-  if (kind_->scored) {
+  if (kind_->method == Method::kScores) {
     scratch->merger.Join(by_token, 0, &scratch->symbols);
   } else {
     scratch->merger.Join(by_pair, 0, &scratch->symbols);

@@ -3,6 +3,7 @@
 #define JUNTO_TEXT_TOKENIZER_JSON_H_
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -10,14 +11,15 @@
 #include "junto/base/memory.h"
 #include "junto/base/status.h"
 #include "junto/base/utf8.h"
+#include "junto/text/base64.h"
 #include "junto/text/json_reader.h"
 #include "junto/text/sentencepiece.h"
 #include "junto/text/tokenizer_source.h"
 
 namespace junto {
 
-// Byte pair encoding, over bytes or over characters with bytes to fall back on. What is read points
-// into this object.
+// Byte pair encoding, over bytes or over characters with bytes to fall back on, and unigram models.
+// What is read points into this object.
 class TokenizerJson {
  public:
   explicit TokenizerJson(Memory* memory)
@@ -25,6 +27,7 @@ class TokenizerJson {
         text_({memory, Tag::kLoadTemp}),
         tokens_({memory, Tag::kLoadTemp}),
         types_({memory, Tag::kLoadTemp}),
+        scores_({memory, Tag::kLoadTemp}),
         merges_({memory, Tag::kLoadTemp}) {}
 
   // E_FORMAT, or E_UNSUPPORTED with what the file asks for. Throws OutOfMemory.
@@ -32,7 +35,6 @@ class TokenizerJson {
     text_.clear();
     text_.reserve(json.size());  // nothing is longer than it was written, so views stay
     source_ = TokenizerSource();
-    source_.model = "bpe";
     source_.nfc = source_.whole_pieces = source_.adds_space = source_.adds_bos = 0;
     JsonReader reader(json, memory_);
     JUNTO_TRY(reader.Object([&](std::string_view key) -> Status {
@@ -44,13 +46,16 @@ class TokenizerJson {
       return reader.Skip();
     }));
     JUNTO_TRY(reader.End());
+    JUNTO_TRY(ChooseModel());
     JUNTO_TRY(MarkBytes());
     source_.bos = bos_.empty() ? -1 : Find(bos_);
     source_.adds_bos = source_.bos >= 0 ? 1 : 0;
-    source_.unknown = unknown_.empty() ? -1 : Find(unknown_);
+    if (!unknown_.empty()) source_.unknown = Find(unknown_);
     source_.tokens = tokens_;
     source_.types = types_;
     source_.merges = merges_;
+    if (scores_.size() < tokens_.size()) scores_.resize(tokens_.size());  // tokens that were added
+    source_.scores = scores_;
     *out = source_;
     return Status();
   }
@@ -61,8 +66,10 @@ class TokenizerJson {
   // A step of a pipeline: its type and what the types that are known have.
   struct Step {
     std::string_view type;
-    std::string_view pattern;    // a string or, if `regex`, a regular expression
-    std::string_view content;    // to replace it, or to prepend
+    std::string_view pattern;  // a string or, if `regex`, a regular expression
+    std::string_view content;  // to replace it, to prepend, or what spaces become
+    std::string_view scheme;   // of what is prepended
+    std::string_view charsmap;
     std::string_view behaviour;  // of a split
     std::string_view first;      // special token of a template
     bool regex = false;
@@ -70,6 +77,9 @@ class TokenizerJson {
     bool add_prefix_space = true;
     bool individual_digits = false;
     bool invert = false;
+    bool split = true;
+    bool strip_left = false;
+    bool strip_right = false;
   };
   using Apply = Status (TokenizerJson::*)(const Step&);
 
@@ -82,6 +92,21 @@ class TokenizerJson {
   Status ReadText(JsonReader* reader, std::string_view* out) {
     const size_t begin = text_.size();
     JUNTO_TRY(reader->ReadString(&text_));
+    *out = std::string_view(text_).substr(begin);
+    return Status();
+  }
+  // The bytes that a string spells in base 64, in its place.
+  Status ReadBytes(JsonReader* reader, std::string_view* out) {
+    bool null = false;
+    JUNTO_TRY(IsNull(reader, &null));
+    if (null) return Status();
+    const size_t begin = text_.size();
+    JUNTO_TRY(reader->ReadString(&text_));
+    size_t bytes = 0;
+    if (!DecodeBase64(text_.data() + begin, text_.size() - begin, &bytes)) {
+      return reader->Error("base 64 before this");
+    }
+    text_.resize(begin + bytes);
     *out = std::string_view(text_).substr(begin);
     return Status();
   }
@@ -118,6 +143,9 @@ class TokenizerJson {
   Status ReadModel(JsonReader* reader) {
     return reader->Object([&](std::string_view key) -> Status {
       if (key == "vocab") {
+        JsonKind kind = JsonKind::kNull;
+        JUNTO_TRY(reader->Peek(&kind));
+        if (kind == JsonKind::kArray) return ReadScored(reader);
         return reader->Object([&](std::string_view token) -> Status {
           const size_t begin = text_.size();
           text_.append(token);
@@ -136,9 +164,17 @@ class TokenizerJson {
         std::string_view text;
         const bool type = key == "type";
         JUNTO_TRY(ReadText(reader, &text));
+        unigram_ = unigram_ || (type && text == "Unigram");
+        if (type && unigram_) return Status();
         return text == (type ? "BPE" : "") ? Status() : Unsupported("model", text);
       }
       if (key == "unk_token") return ReadText(reader, &unknown_);
+      if (key == "unk_id") {
+        size_t id = 0;
+        JUNTO_TRY(ReadId(reader, &id));
+        source_.unknown = static_cast<int32_t>(id);
+        return Status();
+      }
       if (key == "byte_fallback") return reader->ReadBool(&byte_fallback_);
       if (key == "ignore_merges") {
         bool ignore = false;
@@ -147,6 +183,29 @@ class TokenizerJson {
         return Status();
       }
       return reader->Skip();
+    });
+  }
+
+  // Of a unigram model: a list of ["token", score].
+  Status ReadScored(JsonReader* reader) {
+    return reader->Array([&]() -> Status {
+      std::string_view token;
+      double score = 0;
+      size_t parts = 0;
+      JUNTO_TRY(reader->Array([&]() -> Status {
+        if (++parts == 1) return ReadText(reader, &token);
+        if (parts > 2) return reader->Error("a token and its score");
+        std::string_view number;
+        JUNTO_TRY(reader->ReadNumber(&number));
+        const auto read = std::from_chars(number.data(), number.data() + number.size(), score);
+        return read.ec == std::errc() ? Status() : reader->Error("a score in range");
+      }));
+      const size_t id = scores_.size();
+      if (parts != 2) return reader->Error("a token and its score");
+      if (id > kMaxId) return reader->Error("fewer tokens");
+      if (id >= types_.size() || types_[id] == 5) SetToken(id, token, 1);
+      scores_.push_back(static_cast<float>(score));
+      return Status();
     });
   }
 
@@ -195,6 +254,18 @@ class TokenizerJson {
     });
   }
 
+  // Steps that others would leave out in silence are refused.
+  Status ChooseModel() {
+    source_.model = byte_level_ ? "gpt2" : unigram_ ? "unigram" : "bpe";
+    if (byte_level_ && (unigram_ || source_.rewrites || source_.adds_space == 1)) {
+      return Unsupported("pre_tokenizer", "ByteLevel");
+    }
+    if (byte_level_ || (source_.nfc == 0 && source_.pattern.empty() && source_.pre.empty())) {
+      return Status();
+    }
+    return Unsupported("step before characters", source_.nfc != 0 ? "NFC" : "Split");
+  }
+
   // With byte fallback, "<0x41>" is the token of a byte.
   Status MarkBytes() {
     if (!byte_fallback_) return Status();
@@ -212,12 +283,19 @@ class TokenizerJson {
     Step step;
     JUNTO_TRY(reader->Object([&](std::string_view key) -> Status {
       if (key == "type") return ReadText(reader, &step.type);
-      if (key == "content" || key == "prepend") return ReadText(reader, &step.content);
+      if (key == "content" || key == "prepend" || key == "replacement") {
+        return ReadText(reader, &step.content);
+      }
+      if (key == "prepend_scheme") return ReadText(reader, &step.scheme);
+      if (key == "precompiled_charsmap") return ReadBytes(reader, &step.charsmap);
       if (key == "behavior") return ReadText(reader, &step.behaviour);
       if (key == "use_regex") return reader->ReadBool(&step.use_regex);
       if (key == "add_prefix_space") return reader->ReadBool(&step.add_prefix_space);
       if (key == "individual_digits") return reader->ReadBool(&step.individual_digits);
       if (key == "invert") return reader->ReadBool(&step.invert);
+      if (key == "split") return reader->ReadBool(&step.split);
+      if (key == "strip_left") return reader->ReadBool(&step.strip_left);
+      if (key == "strip_right") return reader->ReadBool(&step.strip_right);
       if (key == "single") return ReadTemplate(reader, &step.first);
       if (key == "pattern") {
         return reader->Object([&](std::string_view kind) -> Status {
@@ -252,6 +330,16 @@ class TokenizerJson {
       source_.nfc = 1;
     } else if (step.type == "Prepend" && step.content == kSpaceMark) {
       source_.adds_space = 1;
+    } else if (step.type == "Precompiled") {
+      source_.rewrites = true;
+      source_.rules.charsmap = step.charsmap;
+    } else if (step.type == "Strip" && !step.strip_left) {
+      source_.rewrites = true;
+      source_.rules.strips_white = step.strip_right;
+    } else if (step.type == "Replace" && step.regex && step.pattern == " {2,}" &&
+               (step.content == kSpaceMark || step.content == " ")) {
+      source_.rewrites = true;
+      source_.rules.squeezes = true;
     } else if (step.type != "Replace" || step.pattern != " " || step.content != kSpaceMark) {
       return Unsupported("normalizer", step.type);
     }
@@ -261,8 +349,10 @@ class TokenizerJson {
   Status Split(const Step& step) {
     if (step.type == "ByteLevel") {
       if (step.add_prefix_space) return Unsupported("pre_tokenizer", "add_prefix_space");
-      source_.model = "gpt2";
+      byte_level_ = true;
       if (step.use_regex) source_.pre = source_.pre.empty() ? "gpt-2" : "smollm";
+    } else if (step.type == "Metaspace") {
+      return SpaceMarks(step);
     } else if (step.type == "Digits" && step.individual_digits) {
       source_.pre = "smollm";
     } else if (step.type == "Split" && step.regex && step.behaviour == "Isolated" && !step.invert) {
@@ -271,6 +361,22 @@ class TokenizerJson {
       // Text has no spaces any more where a split at them comes after a normalizer.
       return Unsupported("pre_tokenizer", step.type);
     }
+    return Status();
+  }
+
+  // Spaces become space marks, which words begin with. Older files say less.
+  Status SpaceMarks(const Step& step) {
+    if (step.content != kSpaceMark) return Unsupported("pre_tokenizer", step.content);
+    std::string_view scheme = step.scheme;
+    if (scheme.empty()) scheme = step.add_prefix_space ? "always" : "never";
+    if (scheme != "always" && scheme != "first" && scheme != "never") {
+      return Unsupported("pre_tokenizer", scheme);
+    }
+    source_.rewrites = true;
+    source_.adds_space = scheme == "never" ? 0 : 1;
+    source_.rules.place = SpacePlace::kBeforeUnlessThere;
+    source_.rules.only_first = scheme == "first";
+    source_.cuts_words = step.split;
     return Status();
   }
 
@@ -283,11 +389,14 @@ class TokenizerJson {
   String text_;
   Vector<std::string_view> tokens_;
   Vector<int32_t> types_;
+  Vector<float> scores_;
   Vector<std::string_view> merges_;
   TokenizerSource source_;
   std::string_view bos_;
   std::string_view unknown_;
   bool byte_fallback_ = false;
+  bool byte_level_ = false;
+  bool unigram_ = false;
 };
 
 }  // namespace junto

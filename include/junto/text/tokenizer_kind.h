@@ -2,6 +2,7 @@
 #ifndef JUNTO_TEXT_TOKENIZER_KIND_H_
 #define JUNTO_TEXT_TOKENIZER_KIND_H_
 
+#include <cstdint>
 #include <string_view>
 
 #include "junto/base/span.h"
@@ -43,11 +44,19 @@ constexpr KnownToken kGemma4Tokens[] = {
     {"<|video|>", TokenType::kControl},
 };
 
+// How text becomes tokens.
+enum class Method : uint8_t {
+  kMerges,      // neighbours are joined; a list of merges ranks them
+  kScores,      // the score of what a merge makes ranks it
+  kSums,        // the best sum of scores, as SentencePiece's Unigram has it
+  kDoubleSums,  // the same as HF tokenizers have it
+};
+
 struct TokenizerKind {
   const char* name;
-  Spelling spelling;     // kByteAlphabet: text is split by a rule, and merging starts from bytes;
-                         // kSentencePiece: from characters, or bytes where there is none
-  bool scored;           // the score of what a merge makes ranks it, not a list of merges
+  Spelling spelling;  // kByteAlphabet: text is split by a rule, and merging starts from bytes;
+                      // kSentencePiece: from characters, or bytes where there is none
+  Method method;
   bool adds_space;       // before the text, where the file does not say
   bool begins_with_bos;  // kSentencePiece: where the file does not say
   bool needs_bos;        // whatever the file says
@@ -56,11 +65,13 @@ struct TokenizerKind {
 
 // clang-format off
 constexpr TokenizerKind kTokenizerKinds[] = {
-    // name      spelling                   scored  space  bos    needs
-    {"gpt2",   Spelling::kByteAlphabet,  false,  false, false, false, {}},
-    {"bpe",    Spelling::kSentencePiece, false,  false, false, false, {}},
-    {"llama",  Spelling::kSentencePiece, true,   true,  true,  false, {}},
-    {"gemma4", Spelling::kSentencePiece, false,  false, true,  true,
+    // name       spelling                  method               space  bos    needs
+    {"gpt2",    Spelling::kByteAlphabet,  Method::kMerges,     false, false, false, {}},
+    {"bpe",     Spelling::kSentencePiece, Method::kMerges,     false, false, false, {}},
+    {"llama",   Spelling::kSentencePiece, Method::kScores,     true,  true,  false, {}},
+    {"t5",      Spelling::kSentencePiece, Method::kSums,       true,  false, false, {}},
+    {"unigram", Spelling::kSentencePiece, Method::kDoubleSums, false, false, false, {}},
+    {"gemma4",  Spelling::kSentencePiece, Method::kMerges,     false, true,  true,
      {kGemma4Tokens, sizeof(kGemma4Tokens) / sizeof(kGemma4Tokens[0])}},
 };
 // clang-format on

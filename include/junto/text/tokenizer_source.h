@@ -9,6 +9,7 @@
 #include "junto/base/span.h"
 #include "junto/base/status.h"
 #include "junto/io/metadata.h"
+#include "junto/text/rewriter.h"
 #include "junto/text/tokenizer_kind.h"
 
 namespace junto {
@@ -21,7 +22,7 @@ struct TokenizerSource {
   Span<const std::string_view> tokens;
   Span<const int32_t> types;            // empty, or one per token
   Span<const std::string_view> merges;  // "left right", spelled like tokens, best first
-  Span<const float> scores;             // one per token where merges are ranked by what they make
+  Span<const float> scores;             // one per token, unless there are merges
   int32_t bos = -1;                     // -1 where there is none
   int32_t eos = -1;
   int32_t unknown = -1;
@@ -31,6 +32,11 @@ struct TokenizerSource {
   int8_t adds_space = -1;    // before the text
   int8_t nfc = -1;           // see SplitRule
   int8_t whole_pieces = -1;  // see SplitRule
+  // SentencePiece's vocabularies only: whether text is rewritten, and how but for adds_space.
+  bool rewrites = false;
+  RewriteRules rules;
+  bool cuts_words = false;         // no token goes on behind a space
+  bool user_defined_last = false;  // but for markup, they are found in what text was rewritten to
 };
 
 inline Status UnsupportedTokenizer(const char* key, std::string_view value) {
@@ -64,6 +70,17 @@ inline Status ReadTokenizerIds(const Metadata& metadata, TokenizerSource* source
   return flag("tokenizer.ggml.add_space_prefix", &source->adds_space);
 }
 
+// How a unigram model rewrites text.
+inline Status ReadRewriteRules(const Metadata& metadata, TokenizerSource* source) {
+  const char* const charsmap = "tokenizer.ggml.precompiled_charsmap";
+  bool squeezes = false;
+  JUNTO_TRY(metadata.GetBoolOr("tokenizer.ggml.remove_extra_whitespaces", false, &squeezes));
+  source->rewrites = source->user_defined_last = true;
+  source->rules.squeezes = source->rules.strips_front = source->rules.strips_back = squeezes;
+  if (metadata.Find(charsmap) == nullptr) return Status();
+  return metadata.GetBytes(charsmap, &source->rules.charsmap);
+}
+
 // Reads the keys tokenizer.ggml.*, those of a vocabulary only where there is one. The views point
 // into `metadata`. E_FORMAT names the key.
 inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out) {
@@ -77,8 +94,10 @@ inline Status ReadTokenizerSource(const Metadata& metadata, TokenizerSource* out
   if (kind == nullptr) return UnsupportedTokenizer("model", source.model);
   JUNTO_TRY(metadata.GetStringOr("tokenizer.ggml.pre", "default", &source.pre));
   JUNTO_TRY(metadata.GetStrings("tokenizer.ggml.tokens", &source.tokens));
-  JUNTO_TRY(kind->scored ? metadata.GetF32s("tokenizer.ggml.scores", &source.scores)
-                         : metadata.GetStrings("tokenizer.ggml.merges", &source.merges));
+  JUNTO_TRY(kind->method == Method::kMerges
+                ? metadata.GetStrings("tokenizer.ggml.merges", &source.merges)
+                : metadata.GetF32s("tokenizer.ggml.scores", &source.scores));
+  if (kind->method == Method::kSums) JUNTO_TRY(ReadRewriteRules(metadata, &source));
   if (metadata.Find("tokenizer.ggml.token_type") != nullptr) {
     JUNTO_TRY(metadata.GetI32s("tokenizer.ggml.token_type", &source.types));
   }
