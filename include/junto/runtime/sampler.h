@@ -123,15 +123,23 @@ class Sampler {
   }
 
  private:
-  // Largest logit, ties to the lower id.
+  // Largest logit, ties to the lower id. In lanes, so that compilers make vectors of them; a NaN is
+  // greater than nothing.
   int32_t Best(const float* logits) const {
-    int32_t best = 0;
-    for (size_t i = 1; i < candidates_.size(); ++i) {
-      if (logits[i] > logits[best] || (std::isnan(logits[best]) && !std::isnan(logits[i]))) {
-        best = static_cast<int32_t>(i);
+    constexpr size_t kLanes = 16;
+    float most[kLanes];
+    std::fill(most, most + kLanes, -INFINITY);
+    const size_t count = candidates_.size();
+    const size_t whole = count / kLanes * kLanes;
+    for (size_t i = 0; i < whole; i += kLanes) {
+      for (size_t k = 0; k < kLanes; ++k) {
+        most[k] = logits[i + k] > most[k] ? logits[i + k] : most[k];
       }
     }
-    return best;
+    float best = *std::max_element(most, most + kLanes);
+    for (size_t i = whole; i < count; ++i) best = logits[i] > best ? logits[i] : best;
+    const float* const found = std::find(logits, logits + count, best);
+    return found == logits + count ? 0 : static_cast<int32_t>(found - logits);
   }
 
   void Penalise(const SamplingSpec& spec, Span<const int32_t> recent, float* logits) const {
