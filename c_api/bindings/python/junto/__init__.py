@@ -182,7 +182,7 @@ class Runtime(_Handle):
     which nothing is taken behind the allocator; allocator: see _Allocator; open_file: see _Io; log,
     which hears (level, text) on any thread up to log_level, and must not call Junto."""
 
-    def __init__(self, allocator=None, open_file=None, log=None, strict=False, library=None,
+    def __init__(self, allocator=None, strict=False, library=None, open_file=None, log=None,
                  **options):
         library = _abi.load(library)
         desc = _abi.new("junto_runtime_desc", **options)
