@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -189,7 +190,7 @@ class Sampler {
     Candidate* const begin = candidates_.begin();
     const double limit = top_p ? spec.top_p * SumOf(begin, begin + count) : INFINITY;
     Candidate* const end = Shorten(limit, spec.min_p, begin, begin + count);
-    std::sort(begin, end, Better);
+    SortBest(begin, end);
     double sum = 0.0;
     Candidate* kept = begin;
     while (kept != end && (kept == begin || (sum < limit && kept->share >= spec.min_p))) {
@@ -226,6 +227,31 @@ class Sampler {
     const uint32_t least = std::max(bucket << kDropped, BitsOf(std::min(min_p, 1.0f)));
     return std::remove_if(begin, end,
                           [least](const Candidate& c) { return BitsOf(c.share) < least; });
+  }
+  // Best first, by eight bits of the shares after the other: where all tokens are about as likely
+  // most of them remain, and to compare them all takes more than twice as long.
+  static void SortBest(Candidate* begin, Candidate* end, int shift = 24) {
+    constexpr std::ptrdiff_t kFew = 64;
+    constexpr uint32_t kDigits = 256;
+    if (end - begin <= kFew || shift < 0) return std::sort(begin, end, Better);
+    const auto digit = [shift](const Candidate& c) { return ~BitsOf(c.share) >> shift & 255; };
+    uint32_t count[kDigits] = {};
+    for (const Candidate* c = begin; c != end; ++c) ++count[digit(*c)];
+    Candidate* next[kDigits];
+    Candidate* last[kDigits];
+    Candidate* at = begin;
+    for (uint32_t d = 0; d < kDigits; ++d) {
+      next[d] = at;
+      last[d] = at += count[d];
+    }
+    for (uint32_t d = 0; d < kDigits; ++d) {
+      while (next[d] != last[d]) {
+        Candidate moved = *next[d];
+        for (uint32_t to = digit(moved); to != d; to = digit(moved)) std::swap(moved, *next[to]++);
+        *next[d]++ = moved;
+      }
+    }
+    for (uint32_t d = 0; d < kDigits; ++d) SortBest(last[d] - count[d], last[d], shift - 8);
   }
   // In the order of the shares, which are between 0 and 1.
   static uint32_t BitsOf(float share) {
