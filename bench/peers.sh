@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs Junto and llama.cpp in turn on the same files and prints both beside what the machine can do:
 #   bench/peers.sh [OPTION]... [MODEL.gguf]...       bench/peers.sh --help tells the options
+#   bench/peers.sh --fetch                           only fetches llama.cpp, and prints where it lies
 # llama.cpp is the binary that npm's @node-llama-cpp/linux-x64 carries or, with --source, what
 # Python's llama-cpp-python builds here. Either is fetched once and kept in bench/.peers; what that
 # takes is installed by third_party/install.sh.
@@ -45,9 +46,14 @@ build_source() {
   touch "$cache/venv/complete"
 }
 
+libraries=$cache/$binary_version/bins/linux-x64
+if [ "${1-}" = --fetch ]; then
+  [ -e "$libraries" ] || fetch_binary
+  echo "$libraries"
+  exit 0
+fi
 command -v python3 > /dev/null || "$root/third_party/install.sh" bench >&2
 python=python3
-libraries=$cache/$binary_version/bins/linux-x64
 for argument; do
   case $argument in
     -h | --help) exec python3 "$root/bench/peers.py" --help ;;

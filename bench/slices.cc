@@ -4,7 +4,10 @@
 //
 // Steps through a prompt and an answer with a budget, forks and saves what is there then, and
 // cancels generations from another thread at random times. Prints microseconds: median, 99th
-// percentile, most.
+// percentile, most; of slices also those during which the system took no thread of this process off
+// its processor, which tell of Junto and not of the machine's other work.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -24,6 +27,13 @@ double Microseconds() {
   return std::chrono::duration<double, std::micro>(Clock::now().time_since_epoch()).count();
 }
 
+// How often any thread of this process was taken off its processor.
+long Preemptions() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nivcsw;
+}
+
 void Check(junto_status status, const junto_error& err) {
   if (status >= 0) return;
   std::fprintf(stderr, "%s\n", err.message);
@@ -36,6 +46,21 @@ void Print(const char* what, std::vector<double> values) {
   std::printf("%-22s %6zu  median %8.0f  99%% %8.0f  most %8.0f us\n", what, values.size(),
               values[values.size() / 2], values[values.size() * 99 / 100], values.back());
 }
+
+class Slices {
+ public:
+  void Add(double us, bool disturbed) {
+    all_.push_back(us);
+    if (!disturbed) undisturbed_.push_back(us);
+  }
+  void Report(const char* what) const {
+    Print(what, all_);
+    Print("    undisturbed", undisturbed_);
+  }
+
+ private:
+  std::vector<double> all_, undisturbed_;
+};
 
 class Bench {
  public:
@@ -66,17 +91,19 @@ class Bench {
 
   void Slice(float temperature) {
     Begin(temperature, 100);
-    std::vector<double> prompt, answer;
+    Slices prompt, answer;
     junto_status status = JUNTO_YIELDED;
     while (status == JUNTO_YIELDED) {
+      const long before = Preemptions();
       const double start = Microseconds();
       status = junto_session_step(session_, budget_, Take, this, &err_);
-      (heard_ ? answer : prompt).push_back(Microseconds() - start);
+      const double taken = Microseconds() - start;
+      (heard_ ? answer : prompt).Add(taken, Preemptions() != before);
       Check(status, err_);
     }
     std::printf("temperature %.1f\n", static_cast<double>(temperature));
-    Print("  slices of the prompt", prompt);
-    Print("  slices of the answer", answer);
+    prompt.Report("  slices of the prompt");
+    answer.Report("  slices of the answer");
   }
 
   // Of what the session holds by now.

@@ -8,7 +8,7 @@ set -eu
 build="cmake ninja-build pkg-config g++ libhwy-dev libpcre2-dev libutf8proc-dev
   libcli11-dev"
 tests="catch2 libeigen3-dev nlohmann-json3-dev clang-14 libclang-rt-14-dev clang-format-14 binutils
-  ccache libdnnl-dev"
+  ccache libdnnl-dev abigail-tools python3"
 languages="python3 rustc cargo bindgen libclang1-14 golang-go"  # those of the bindings; no Swift
 bench="libbenchmark-dev libdnnl-dev python3 python3-venv"
 npm="npm"  # large where Node.js comes from Debian, and needed by bench/peers.sh alone

@@ -452,11 +452,20 @@ TEST_CASE("strict memory refuses what would take memory elsewhere") {
   }
   desc.max_threads = 1;
   const RuntimeHandle alone = CreateRuntime(&desc);
-  junto_model_desc fast;
-  junto_model_desc_init(&fast, sizeof(fast));
-  fast.flags = JUNTO_MODEL_FAST;
-  junto_model* model = nullptr;
-  CHECK_FAILS(junto_model_load(alone.get(), "model", 5, &fast, &model, &err), JUNTO_E_UNSUPPORTED);
+  const auto check_refused = [&](uint32_t flags, uint64_t expert_budget) {
+    junto_model_desc refused;
+    junto_model_desc_init(&refused, sizeof(refused));
+    refused.flags = flags;
+    refused.expert_budget = expert_budget;
+    junto_model* model = nullptr;
+    CHECK_FAILS(junto_model_load(alone.get(), "model", 5, &refused, &model, &err),
+                JUNTO_E_UNSUPPORTED);
+    CHECK(std::string(err.text()).find("strict memory") != std::string::npos);
+  };
+#ifdef JUNTO_ONEDNN
+  check_refused(JUNTO_MODEL_FAST, 0);
+#endif
+  check_refused(0, 1 << 30);
 }
 
 }  // namespace

@@ -120,6 +120,47 @@ TEST_CASE("once it knows its pace a session stops before a budget ends, not behi
   CHECK(UsageOf(session).overshoot_max_ns < 1000);
 }
 
+// Every task takes 10 us on the host's clock, and one of 97 takes 4 ms, as when another program is
+// given the processor meanwhile.
+struct Interrupted {
+  static junto_status JUNTO_CALL ParallelFor(void* user, uint32_t count, junto_task_fn fn,
+                                             void* task) {
+    auto* self = static_cast<Interrupted*>(user);
+    for (uint32_t i = 0; i < count; ++i) {
+      fn(task, i, 0);
+      ++self->tasks;
+      self->host.now += self->tasks % 97 == 0 ? 4000000 : 10000;
+    }
+    return JUNTO_OK;
+  }
+  Host host;
+  uint64_t tasks = 0;
+};
+
+TEST_CASE("what holds a slice up does not cut the slices after it short") {
+  Interrupted busy;
+  busy.host.executor()->parallel_for = Interrupted::ParallelFor;
+  busy.host.executor()->user = &busy;
+  busy.host.tick = 0;
+  const RuntimeHandle runtime = CreateRuntime(busy.host.desc());
+  const ModelHandle model = LoadBytes(runtime.get(), TinyModel::Chat().Bytes());
+  const SessionHandle session = CreateSession(model, SessionDesc(256, 150));
+  Prefill(session, TokenPrompt(model, std::vector<junto_token>(200, 3)));
+  Error err;
+  Answer answer;
+  uint64_t slices = 0;
+  junto_status status = JUNTO_YIELDED;
+  for (; status == JUNTO_YIELDED; ++slices) {
+    status = junto_session_step(session.get(), 500000, Answer::Take, &answer, &err);
+  }
+  CHECK(status == JUNTO_DONE);
+  const uint64_t held_up = busy.tasks / 97;
+  const uint64_t full = busy.tasks * 10000 / 500000;
+  INFO(slices << " slices of " << busy.tasks << " tasks");
+  CHECK(full > 20);
+  CHECK(slices < 2 * (full + held_up));
+}
+
 TEST_CASE("real clocks and threads give the same text") {
   for (const Bytes& bytes : {TinyModel::Chat().Bytes(), TinyModel::Qwen().Bytes()}) {
     junto_runtime_desc desc;

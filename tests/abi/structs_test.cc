@@ -182,6 +182,11 @@ TEST_CASE("structs that come out are written as far as they reach") {
       [&](junto_model_info* info) { return junto_model_get_info(fixture.model.get(), info); });
   CheckGiven<junto_usage>(
       [&](junto_usage* usage) { return junto_session_get_usage(session.get(), usage); });
+  CheckGiven<junto_chunk>([&](junto_chunk* chunk) {
+    char text[8];
+    const junto_status status = junto_session_read_chunk(session.get(), text, sizeof(text), chunk);
+    return status == JUNTO_DONE ? JUNTO_OK : status;  // nothing is pending
+  });
 }
 
 TEST_CASE("an error may be of another release, and keeps its text whole") {

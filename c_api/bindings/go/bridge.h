@@ -9,9 +9,13 @@ typedef struct junto_go_tasks junto_go_tasks;
 /* Takes turns in it until none is left. */
 void junto_go_work(junto_go_tasks* tasks, uint32_t worker);
 
-/* services: the handle of a Go value that has the allocator and the executor. */
+/* Services of Go's own. */
+enum { JUNTO_GO_ALLOCATOR = 1, JUNTO_GO_FILES = 2, JUNTO_GO_LOG = 4 };
+
+/* services: the handle of a Go value that has those that `own` names, and, where there are workers,
+ * the executor. */
 junto_status junto_go_runtime_create(const junto_runtime_desc* desc, uintptr_t services,
-                                     int own_allocator, uint32_t workers, junto_runtime** out,
+                                     uint32_t own, uint32_t workers, junto_runtime** out,
                                      junto_error* err);
 
 /* listener: the handle of a Go value that hears the chunks. */

@@ -4,6 +4,7 @@ package junto
 import "C"
 
 import (
+	"io"
 	"runtime/cgo"
 	"sync/atomic"
 	"unsafe"
@@ -47,16 +48,46 @@ type Tasks struct{ raw *C.junto_go_tasks }
 // Work does pieces until none is left.
 func (t Tasks) Work(worker int) { C.junto_go_work(t.raw, C.uint32_t(worker)) }
 
+// Files is where models are read from; names are whatever Load was given. Open fails for a file
+// that is not there.
+type Files interface {
+	Open(name string) (File, error)
+}
+
+// File is a file that is open, for all goroutines at once.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// LogLevel says how grave a line of the log is.
+type LogLevel int32
+
+// The levels of junto.h.
+const (
+	LogOff   LogLevel = C.JUNTO_LOG_OFF
+	LogError LogLevel = C.JUNTO_LOG_ERROR
+	LogWarn  LogLevel = C.JUNTO_LOG_WARN
+	LogInfo  LogLevel = C.JUNTO_LOG_INFO
+	LogDebug LogLevel = C.JUNTO_LOG_DEBUG
+)
+
 // services is what a runtime's callbacks use, until the last handle under it is closed.
 type services struct {
 	allocator Allocator
 	executor  Executor
+	files     Files
+	log       func(LogLevel, string)
 	handle    cgo.Handle
 	users     int32
 }
 
-func newServices(allocator Allocator, executor Executor) *services {
-	s := &services{allocator: allocator, executor: executor}
+func newServices(options *Options) *services {
+	s := &services{
+		allocator: options.Allocator, executor: options.Executor,
+		files: options.Files, log: options.Log,
+	}
 	s.handle = cgo.NewHandle(s)
 	return s.use()
 }
@@ -101,4 +132,50 @@ func junto_go_parallel_for(user C.uintptr_t, tasks *C.junto_go_tasks) (status C.
 	}()
 	cgo.Handle(user).Value().(*services).executor.Run(Tasks{tasks})
 	return C.JUNTO_OK
+}
+
+//export junto_go_open
+func junto_go_open(user C.uintptr_t, name *C.char, nameSize C.size_t, file *C.uintptr_t, size *C.uint64_t) (status C.junto_status) {
+	defer func() {
+		if recover() != nil {
+			status = C.JUNTO_E_IO
+		}
+	}()
+	s := cgo.Handle(user).Value().(*services)
+	opened, err := s.files.Open(C.GoStringN(name, C.int(nameSize)))
+	if err != nil {
+		return C.JUNTO_E_IO
+	}
+	*size = C.uint64_t(opened.Size())
+	*file = C.uintptr_t(cgo.NewHandle(opened))
+	return C.JUNTO_OK
+}
+
+//export junto_go_read_at
+func junto_go_read_at(file C.uintptr_t, offset C.uint64_t, dst unsafe.Pointer, size C.size_t) (status C.junto_status) {
+	defer func() {
+		if recover() != nil {
+			status = C.JUNTO_E_IO
+		}
+	}()
+	bytes := unsafe.Slice((*byte)(dst), int(size))
+	if n, _ := cgo.Handle(file).Value().(File).ReadAt(bytes, int64(offset)); n != len(bytes) {
+		return C.JUNTO_E_IO
+	}
+	return C.JUNTO_OK
+}
+
+//export junto_go_close
+func junto_go_close(file C.uintptr_t) {
+	defer func() { _ = recover() }()
+	handle := cgo.Handle(file)
+	defer handle.Delete()
+	_ = handle.Value().(File).Close()
+}
+
+//export junto_go_log
+func junto_go_log(user C.uintptr_t, level C.junto_log_level, text *C.char, size C.size_t) {
+	defer func() { _ = recover() }()
+	s := cgo.Handle(user).Value().(*services)
+	s.log(LogLevel(level), C.GoStringN(text, C.int(size)))
 }

@@ -233,3 +233,105 @@ func TestFailures(t *testing.T) {
 	}
 	runtime.GC() // finalizers and Close do not meet
 }
+
+func TestBatches(t *testing.T) {
+	m := load(t)
+	begin := func(seed uint64) *Session {
+		s, _ := converse(t, m)
+		must(t, s.SetSampling(Sampling{Temperature: 0.8, Seed: seed, MaxNewTokens: 12}))
+		return s
+	}
+	var expected, said [3]string
+	var sessions [3]*Session
+	for i := range sessions {
+		expected[i] = textOf(t, begin(uint64(i)))
+		sessions[i] = begin(uint64(i))
+	}
+	b, err := m.NewBatch(2, 0)
+	must(t, err)
+	defer b.Close()
+	finish := func() {
+		for outcome := Yielded; outcome == Yielded; {
+			var err error
+			outcome, err = b.Step(10 * time.Millisecond)
+			must(t, err)
+			for i, s := range sessions {
+				text, err := s.Read()
+				must(t, err)
+				said[i] += text
+			}
+		}
+	}
+	must(t, b.Add(sessions[0]))
+	if outcome, err := b.Step(1); outcome != Yielded || err != nil {
+		t.Error(outcome, err)
+	}
+	must(t, b.Add(sessions[1])) // while the first is at its prompt
+	if err := b.Add(sessions[2]); !errors.Is(err, Invalid) {
+		t.Error(err)
+	}
+	finish()
+	must(t, b.Remove(sessions[0]))
+	must(t, b.Add(sessions[2]))
+	finish()
+	if said != expected {
+		t.Errorf("%q, not %q", said, expected)
+	}
+}
+
+type oneFile struct {
+	asked  []string
+	closed int
+}
+
+type onDisk struct {
+	*os.File
+	files *oneFile
+}
+
+func (f *oneFile) Open(name string) (File, error) {
+	f.asked = append(f.asked, name)
+	switch name {
+	case "a model":
+		file, err := os.Open(os.Getenv("JUNTO_TEST_CALLS"))
+		return onDisk{file, f}, err
+	case "panic":
+		panic("no such file")
+	}
+	return nil, os.ErrNotExist
+}
+
+func (f onDisk) Size() int64 {
+	info, _ := f.Stat()
+	return info.Size()
+}
+
+func (f onDisk) Close() error {
+	f.files.closed++
+	return f.File.Close()
+}
+
+func TestFilesAndLog(t *testing.T) {
+	files := &oneFile{}
+	var lines []string
+	hear := func(level LogLevel, text string) {
+		if level != LogInfo {
+			t.Error(level, text)
+		}
+		lines = append(lines, text)
+	}
+	r, err := NewRuntime(&Options{MaxThreads: 1, Files: files, Log: hear, LogLevel: LogInfo})
+	must(t, err)
+	m, err := r.Load("a model")
+	must(t, err)
+	for _, name := range []string{"another", "panic"} {
+		if _, err := r.Load(name); !errors.Is(err, IO) {
+			t.Error(name, err)
+		}
+	}
+	m.Close()
+	r.Close()
+	if files.closed == 0 || files.asked[0] != "a model" || len(lines) == 0 {
+		t.Error(files, lines)
+	}
+}

@@ -12,9 +12,12 @@ import (
 type Options struct {
 	Allocator    Allocator
 	Executor     Executor
-	MaxThreads   int    // of Junto's own threads, the caller included; 0 = one per core
-	MemoryLimit  uint64 // bytes over all tags; 0 = none
-	StrictMemory bool   // nothing is taken behind the allocator; needs an executor or MaxThreads 1
+	Files        Files
+	Log          func(LogLevel, string) // hears lines on any thread; must not call Junto
+	LogLevel     LogLevel               // what it hears: this and what is graver
+	MaxThreads   int                    // of Junto's own threads, the caller included; 0 = one per core
+	MemoryLimit  uint64                 // bytes over all tags; 0 = none
+	StrictMemory bool                   // nothing is taken behind the allocator; needs an executor or MaxThreads 1
 }
 
 // Runtime has the services of the host.
@@ -35,18 +38,24 @@ func NewRuntime(options *Options) (*Runtime, error) {
 	if options.StrictMemory {
 		desc.flags |= C.JUNTO_RUNTIME_STRICT_MEMORY
 	}
-	var ownAllocator C.int
-	var workers C.uint32_t
+	var own, workers C.uint32_t
 	if options.Allocator != nil {
-		ownAllocator = 1
+		own |= C.JUNTO_GO_ALLOCATOR
+	}
+	if options.Files != nil {
+		own |= C.JUNTO_GO_FILES
+	}
+	if options.Log != nil {
+		own |= C.JUNTO_GO_LOG
+		desc.log_level = C.junto_log_level(options.LogLevel)
 	}
 	if options.Executor != nil {
 		workers = C.uint32_t(options.Executor.Workers())
 	}
-	r := &Runtime{services: newServices(options.Allocator, options.Executor)}
+	r := &Runtime{services: newServices(options)}
 	_, err := call(func(err *C.junto_error) C.junto_status {
 		handle := C.uintptr_t(r.services.handle)
-		return C.junto_go_runtime_create(&desc, handle, ownAllocator, workers, &r.raw, err)
+		return C.junto_go_runtime_create(&desc, handle, own, workers, &r.raw, err)
 	})
 	if err != nil {
 		r.services.leave()

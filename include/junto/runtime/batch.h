@@ -36,6 +36,7 @@ class Batch {
     }
     Arena measure;
     Pass().LayOut(model.engine(), RowsOf(max_sessions, rows), max_sessions, &measure);
+    Pace().LayOut(model.program().end(), &measure);
     if (!measure.ok()) {
       return Status::Make(Code::kInvalid, "a pass of %u rows exceeds 2^64 bytes", rows);
     }
@@ -59,6 +60,7 @@ class Batch {
         Block::Allocate(memory, plan.scratch, Arena::kAlignment, Tag::kScratch, &batch->scratch_));
     Arena arena(batch->scratch_.data(), plan.scratch);
     batch->pass_.LayOut(model.engine(), RowsOf(max_sessions, rows), max_sessions, &arena);
+    batch->pace_.LayOut(model.program().end(), &arena);
     *out = std::move(batch);
     return Status();
   }
@@ -219,13 +221,19 @@ class Batch {
     if (status.code() == Code::kCancelled) return Status();
     JUNTO_TRY(status);
     const Status first = FinishPass(sink);
-    finish_ns_ = deadline->Elapsed() - after;
+    finish_ns_ = std::max(deadline->Elapsed() - after, finish_ns_ - finish_ns_ / 8);
     deadline->progress = true;
     return first;
   }
 
-  // Hands every session its logits; the first failure of a sink.
+  // Every session chooses its token, on all threads, then each is handed its own; the first failure
+  // of a sink.
   Status FinishPass(BatchSink* sink) {
+    JUNTO_TRY(ParallelFor(pass_.engine().executor, static_cast<uint32_t>(sessions_.size()),
+                          [this](uint32_t i, uint32_t) {
+                            const Member& member = sessions_[i];
+                            if (member.in_pass && !member.dropped) member.session->Choose(&pass_);
+                          }));
     Status first;
     for (Member& member : sessions_) {
       if (!member.in_pass || member.dropped) continue;
@@ -245,7 +253,7 @@ class Batch {
   Pass pass_;
   Cursor cursor_;
   Pace pace_;
-  uint64_t finish_ns_ = 0;  // what the sessions of the last pass took with their logits
+  uint64_t finish_ns_ = 0;  // what sessions took lately with their logits, at most
   bool pass_open_ = false;
   uint64_t pass_ns_ = 0;
 };

@@ -164,20 +164,23 @@ class Generation {
   }
   void Idle() { running_ = false; }
 
-  // Chooses the next token from `logits` [vocab], which are changed, appends it to the sequence,
-  // and hands its text to `sink` (nullptr: it waits in the stream).
-  Status Advance(float* logits, Sequence* sequence, ChunkSink* sink) {
+  // The next token, from `logits` [vocab], which are changed. Different generations may choose at
+  // the same time.
+  int32_t Choose(float* logits, const Sequence& sequence) const {
+    for (const TokenBias& bias : biases()) logits[bias.token] += bias.bias;
+    const Span<const int32_t> tokens = sequence.tokens();
+    const size_t window = std::min<size_t>(sampling.penalty_window, tokens.size());
+    return Sampler(candidates_)
+        .Choose(sampling, logits, tokens.subspan(tokens.size() - window, window), tokens.size());
+  }
+
+  // Appends the token that was chosen to the sequence, and hands its text to `sink` (nullptr: it
+  // waits in the stream).
+  Status Advance(int32_t token, Sequence* sequence, ChunkSink* sink) {
     if (sink != nullptr) {  // what waited for a reader, who may have had enough
       const Status status = Deliver({}, sink);
       if (status.failed() || !running_) return status;
     }
-    for (const TokenBias& bias : biases()) logits[bias.token] += bias.bias;
-    const Span<const int32_t> tokens = sequence->tokens();
-    const size_t window = std::min<size_t>(sampling.penalty_window, tokens.size());
-    const int32_t token =
-        Sampler(candidates_)
-            .Choose(sampling, logits, tokens.subspan(tokens.size() - window, window),
-                    tokens.size());
     ++new_tokens_;
     Span<const int32_t> shown(&token, 1);
     if (tokenizer_->IsEnd(token)) {

@@ -282,8 +282,12 @@ class Session {
     return Status();
   }
 
-  // Takes the result of the pass that AddRows prepared; `elapsed_ns` and `joins` are its share of
-  // usage.
+  // Chooses the next token from the result of the pass that AddRows prepared, before FinishRows
+  // takes it. Sessions of one pass may do so at the same time.
+  void Choose(Pass* pass) {
+    if (wants_logits_) next_token_ = generation_.Choose(pass->logits(logits_row_), sequence_);
+  }
+  // Takes the result; `elapsed_ns` and `joins` are its share of usage.
   Status FinishRows(Pass* pass, uint64_t elapsed_ns, uint64_t joins, ChunkSink* sink) {
     const bool decoding = generation_.new_tokens() != 0;
     (decoding ? usage_.decode_ns : usage_.prefill_ns) += elapsed_ns;
@@ -293,7 +297,7 @@ class Session {
     pass_rows_ = 0;
     if (!wants_logits_) return Status();
     if (!decoding) usage_.first_token_ns = usage_.prefill_ns;
-    return generation_.Advance(pass->logits(logits_row_), &sequence_, sink);
+    return generation_.Advance(next_token_, &sequence_, sink);
   }
 
  private:
@@ -311,6 +315,7 @@ class Session {
     sequence_.LayOut(model_->spec(), spec_, keys, states, arena);
     generation_.LayOut(*model_, arena);
     pass_.LayOut(model_->engine(), spec_.chunk, std::min(kLogitRows, spec_.chunk), arena);
+    pace_.LayOut(model_->program().end(), arena);
   }
 
   // Becomes a member of the family; false when it is complete.
@@ -429,8 +434,9 @@ class Session {
     pass_open_ = false;
     if (!status.ok()) usage_.experts.Add(pass_.counters);  // what was read was read
     JUNTO_TRY(status);
+    Choose(&pass_);
     status = FinishRows(&pass_, pass_ns_, cursor_.joins, sink);
-    finish_ns_ = deadline->Elapsed() - after;
+    finish_ns_ = std::max(deadline->Elapsed() - after, finish_ns_ - finish_ns_ / 8);
     deadline->progress = true;
     return status;
   }
@@ -469,12 +475,13 @@ class Session {
   Pass pass_;
   Cursor cursor_;
   Pace pace_;
-  uint64_t finish_ns_ = 0;  // what the last token took between logits and callback
+  uint64_t finish_ns_ = 0;  // what tokens took lately between logits and callback, at most
   bool pass_open_ = false;
   uint64_t epoch_ = 0;
   bool wants_logits_ = false;
   uint32_t pass_rows_ = 0;
   uint32_t logits_row_ = 0;
+  int32_t next_token_ = 0;
   uint64_t pass_ns_ = 0;
   Usage usage_;
   std::atomic<bool> cancel_{false};

@@ -13,6 +13,7 @@ library answers BUSY otherwise. junto.h says the rest; the names are the same.
 """
 import collections
 import ctypes
+import itertools
 import json
 import weakref
 
@@ -23,6 +24,7 @@ Stop = _abi.enums["junto_stop"]
 Tag = _abi.enums["junto_tag"]
 Channel = _abi.enums["junto_channel"]
 Dtype = _abi.enums["junto_dtype"]
+LogLevel = _abi.enums["junto_log_level"]
 
 SLICE_NS = 20_000_000  # between two looks at Ctrl-C
 
@@ -63,6 +65,54 @@ class _Allocator:
         fields = dict(struct._fields_)
         self.struct = _abi.new("junto_allocator", allocate=fields["allocate"](allocate),
                                deallocate=fields["deallocate"](deallocate))
+
+
+class _Io:
+    """The C side of a function that opens a file by its name and returns an object with size,
+    read_at(offset, size), which returns bytes and may run on many threads at once, and close(). It
+    raises an exception for files that are not there."""
+
+    def __init__(self, open_file):
+        files, numbers = {}, itertools.count(1)
+
+        def attempt(action):
+            try:
+                action()
+                return Status.OK
+            except Exception:  # pylint: disable=broad-except  # must not pass into C
+                return Status.E_IO
+
+        def open_one(_, name, name_size, place, size):
+            def action():
+                file, number = open_file(ctypes.string_at(name, name_size).decode()), next(numbers)
+                size[0], place[0], files[number] = file.size, number, file
+            return attempt(action)
+
+        def read_at(_, number, offset, destination, size):
+            def action():
+                data = files[number].read_at(offset, size)
+                if len(data) != size:
+                    raise EOFError(offset)
+                ctypes.memmove(destination, data, size)
+            return attempt(action)
+
+        def close(_, number):
+            attempt(lambda: files.pop(number).close())
+
+        fields = dict(_abi.types["junto_io"]._fields_)
+        self.struct = _abi.new("junto_io", open_file=fields["open_file"](open_one),
+                               read_at=fields["read_at"](read_at),
+                               close_file=fields["close_file"](close))
+
+
+def _logger(log):
+    def hear(_, level, text, size):
+        try:
+            log(LogLevel(level), ctypes.string_at(text, size).decode(errors="replace"))
+        except Exception:  # pylint: disable=broad-except  # must not pass into C
+            pass
+
+    return _abi.types["junto_log_fn"](hear)
 
 
 def _give_back(release, pointer, _services):
@@ -129,14 +179,23 @@ def _tokens(tokens):
 
 class Runtime(_Handle):
     """The services of the host. Options: memory_limit, max_threads, isa_deny, and strict, with
-    which nothing is taken behind the allocator; allocator: see _Allocator."""
+    which nothing is taken behind the allocator; allocator: see _Allocator; open_file: see _Io; log,
+    which hears (level, text) on any thread up to log_level, and must not call Junto."""
 
-    def __init__(self, allocator=None, strict=False, library=None, **options):
+    def __init__(self, allocator=None, strict=False, library=None, open_file=None, log=None,
+                 **options):
         library = _abi.load(library)
-        services = _Allocator(allocator) if allocator is not None else None
         desc = _abi.new("junto_runtime_desc", **options)
-        if services is not None:
-            desc.allocator = ctypes.pointer(services.struct)
+        services = []
+        if allocator is not None:
+            services.append(_Allocator(allocator))
+            desc.allocator = ctypes.pointer(services[-1].struct)
+        if open_file is not None:
+            services.append(_Io(open_file))
+            desc.io = ctypes.pointer(services[-1].struct)
+        if log is not None:
+            services.append(_logger(log))
+            desc.log = services[-1]
         if strict:
             desc.flags |= _abi.constants["JUNTO_RUNTIME_STRICT_MEMORY"]
         super().__init__(library, services, "junto_runtime",
@@ -198,6 +257,9 @@ class Model(_Handle):
 
     def prompt(self):
         return Prompt(self)
+
+    def batch(self, max_sessions, max_tokens_per_pass=0):
+        return Batch(self, max_sessions, max_tokens_per_pass)
 
 
 class Prompt(_Handle):
@@ -295,12 +357,17 @@ class Session(_Handle):
 
     def chunks(self):
         """All that is to come, piece by piece. A loop over it may be left and taken up again."""
-        chunk, buffer, status = _abi.new("junto_chunk"), (ctypes.c_char * 1024)(), Status.YIELDED
+        status = Status.YIELDED
         while status == Status.YIELDED:
             status = self.step(SLICE_NS)
-            while self._library.junto_session_read_chunk(self, buffer, len(buffer), chunk) == 0:
-                text = buffer.raw[:chunk.text_size].decode()
-                yield Chunk(Channel(chunk.channel), text, chunk.call)
+            yield from self.pending()
+
+    def pending(self):
+        """The chunks that wait to be read."""
+        chunk, buffer = _abi.new("junto_chunk"), (ctypes.c_char * 1024)()
+        while self._library.junto_session_read_chunk(self, buffer, len(buffer), chunk) == 0:
+            text = buffer.raw[:chunk.text_size].decode()
+            yield Chunk(Channel(chunk.channel), text, chunk.call)
 
     def stream(self):
         """The text of the answer alone."""
@@ -336,3 +403,38 @@ class Session(_Handle):
         usage = _abi.new("junto_usage")
         self._library.junto_session_get_usage(self, usage)
         return usage
+
+
+class Batch(_Handle):
+    """Sessions of one model that share each pass; each says what it would say alone."""
+
+    def __init__(self, model, max_sessions, max_tokens_per_pass=0):
+        library = model._library
+        self._sessions = []
+        super().__init__(library, model._services, "junto_batch",
+                         lambda out, err: library.junto_batch_create(
+                             model, max_sessions, max_tokens_per_pass, out, err))
+
+    def add(self, session):
+        """At any time, also while others are in the middle of their answers."""
+        self._call(self._library.junto_batch_add, self, session)
+        self._sessions.append(session)
+
+    def remove(self, session):
+        self._call(self._library.junto_batch_remove, self, session)
+        self._sessions.remove(session)
+
+    def step(self, budget_ns):
+        """Works for about so long: Status.YIELDED, or DONE when no session has work. Text waits in
+        the sessions."""
+        return self._call(self._library.junto_batch_step, self, budget_ns,
+                          _abi.types["junto_stream_fn"](), None)
+
+    def chunks(self):
+        """Pairs of a session and a chunk of its, until no session has work."""
+        status = Status.YIELDED
+        while status == Status.YIELDED:
+            status = self.step(SLICE_NS)
+            for session in list(self._sessions):
+                for chunk in session.pending():
+                    yield session, chunk

@@ -1,8 +1,10 @@
-//! Memory and threads of the host. Panics of theirs end at the border to C.
+//! Memory, threads, files and log of the host. Panics of theirs end at the border to C.
 use std::alloc::Layout;
 use std::ffi::c_void;
+use std::io;
+use std::os::raw::c_char;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::ptr;
+use std::{ptr, slice};
 
 use crate::error::sized;
 use crate::ffi;
@@ -54,11 +56,30 @@ impl Tasks {
     }
 }
 
+/// Where models are read from; names are whatever [`Runtime::load`] was given.
+///
+/// [`Runtime::load`]: crate::Runtime::load
+pub trait Files: Send + Sync {
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>>;
+}
+
+/// A file that is open, for all threads at once. It is dropped when the model has no more use for it.
+pub trait File: Send + Sync {
+    fn size(&self) -> u64;
+    /// All of `dst`, or an error.
+    fn read_at(&self, dst: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+/// Hears a level, one of `ffi::JUNTO_LOG_*`, and a line, on any thread. Must not call Junto.
+pub type Log = Box<dyn Fn(ffi::junto_log_level, &str) + Send + Sync>;
+
 /// What a runtime's callbacks use, at addresses that stay. All handles under it hold it.
 #[derive(Default)]
 pub(crate) struct Services {
     pub(crate) allocator: Option<Box<dyn Allocator>>,
     pub(crate) executor: Option<Box<dyn Executor>>,
+    pub(crate) files: Option<Box<dyn Files>>,
+    pub(crate) log: Option<Log>,
 }
 
 impl Services {
@@ -79,6 +100,66 @@ impl Services {
         callbacks.parallel_for = Some(parallel_for);
         Some(callbacks)
     }
+
+    pub(crate) fn io(&self) -> Option<ffi::junto_io> {
+        let files = self.files.as_ref()?;
+        let mut callbacks: ffi::junto_io = sized();
+        callbacks.user = files as *const Box<dyn Files> as *mut c_void;
+        callbacks.open_file = Some(open_file);
+        callbacks.read_at = Some(read_at);
+        callbacks.close_file = Some(close_file);
+        Some(callbacks)
+    }
+}
+
+unsafe extern "C" fn open_file(
+    user: *mut c_void,
+    name: *const c_char,
+    name_size: usize,
+    file: *mut *mut c_void,
+    size: *mut u64,
+) -> ffi::junto_status {
+    let files = &*(user as *const Box<dyn Files>);
+    let name = String::from_utf8_lossy(slice::from_raw_parts(name.cast(), name_size));
+    match catch_unwind(AssertUnwindSafe(|| files.open(&name).map(|opened| (opened.size(), opened)))) {
+        Ok(Ok((bytes, opened))) => {
+            *size = bytes;
+            *file = Box::into_raw(Box::new(opened)).cast();
+            ffi::JUNTO_OK
+        }
+        _ => ffi::JUNTO_E_IO,
+    }
+}
+
+unsafe extern "C" fn read_at(
+    _user: *mut c_void,
+    file: *mut c_void,
+    offset: u64,
+    dst: *mut c_void,
+    size: usize,
+) -> ffi::junto_status {
+    let file = &*(file as *const Box<dyn File>);
+    let dst = slice::from_raw_parts_mut(dst.cast(), size);
+    match catch_unwind(AssertUnwindSafe(|| file.read_at(dst, offset))) {
+        Ok(Ok(())) => ffi::JUNTO_OK,
+        _ => ffi::JUNTO_E_IO,
+    }
+}
+
+unsafe extern "C" fn close_file(_user: *mut c_void, file: *mut c_void) {
+    let file = Box::from_raw(file as *mut Box<dyn File>);
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(file)));
+}
+
+pub(crate) unsafe extern "C" fn log(
+    user: *mut c_void,
+    level: ffi::junto_log_level,
+    text: *const c_char,
+    size: usize,
+) {
+    let log = &*(user as *const Log);
+    let text = String::from_utf8_lossy(slice::from_raw_parts(text.cast(), size));
+    let _ = catch_unwind(AssertUnwindSafe(|| log(level, &text)));
 }
 
 unsafe extern "C" fn allocate(

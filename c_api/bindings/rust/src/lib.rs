@@ -17,6 +17,7 @@
 //!
 //! `Runtime` and `Model` belong to all threads, `Session` and `Prompt` to one at a time, as their
 //! `Send` and `Sync` say. Everything may be dropped in any order. `junto.h` has the whole contract.
+mod batch;
 mod error;
 mod host;
 mod model;
@@ -30,8 +31,9 @@ pub mod ffi {
     include!(concat!(env!("OUT_DIR"), "/ffi.rs"));
 }
 
+pub use batch::Batch;
 pub use error::{Error, Result};
-pub use host::{Allocator, Executor, Tag, Tasks};
+pub use host::{Allocator, Executor, File, Files, Log, Tag, Tasks};
 pub use model::{Model, SessionOptions};
 pub use prompt::Prompt;
 pub use runtime::{Options, Runtime};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::error::{bytes, call, create, sized};
 use crate::host::Services;
-use crate::{ffi, Error, Prompt, Result, Session, Tag};
+use crate::{ffi, Batch, Error, Prompt, Result, Session, Tag};
 
 /// The shape of a session; see `junto_session_desc`. Zeros are its defaults.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,6 +89,14 @@ impl Model {
             ffi::junto_session_create(self.raw, &desc, out, error)
         })?;
         Ok(Session::new(raw, self.services.clone()))
+    }
+
+    /// 0 tokens ask for the default.
+    pub fn batch(&self, max_sessions: u32, max_tokens_per_pass: u32) -> Result<Batch> {
+        let raw = create(|out, error| unsafe {
+            ffi::junto_batch_create(self.raw, max_sessions, max_tokens_per_pass, out, error)
+        })?;
+        Ok(Batch::new(raw, self.services.clone()))
     }
 
     pub fn prompt(&self) -> Result<Prompt> {

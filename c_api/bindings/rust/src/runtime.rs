@@ -1,17 +1,22 @@
+use std::ffi::c_void;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
 
 use crate::error::{create, sized};
-use crate::host::Services;
-use crate::{ffi, Allocator, Error, Executor, Model, Result, Tag};
+use crate::host::{log, Services};
+use crate::{ffi, Allocator, Error, Executor, Files, Log, Model, Result, Tag};
 
 /// How a runtime is made. What is absent is Junto's own.
 #[derive(Default)]
 pub struct Options {
     pub allocator: Option<Box<dyn Allocator>>,
     pub executor: Option<Box<dyn Executor>>,
+    pub files: Option<Box<dyn Files>>,
+    pub log: Option<Log>,
+    /// What `log` hears: this of `ffi::JUNTO_LOG_*` and what is graver.
+    pub log_level: ffi::junto_log_level,
     /// Of Junto's own threads, the caller included; 0 = one per core.
     pub max_threads: u32,
     /// Bytes over all tags; 0 = none.
@@ -42,12 +47,23 @@ impl Runtime {
         if options.strict_memory {
             desc.flags |= ffi::JUNTO_RUNTIME_STRICT_MEMORY;
         }
-        let services =
-            Arc::new(Services { allocator: options.allocator, executor: options.executor });
+        let services = Arc::new(Services {
+            allocator: options.allocator,
+            executor: options.executor,
+            files: options.files,
+            log: options.log,
+        });
         let allocator = services.allocator();
         let executor = services.executor();
+        let io = services.io();
         desc.allocator = allocator.as_ref().map_or(ptr::null(), |callbacks| callbacks);
         desc.executor = executor.as_ref().map_or(ptr::null(), |callbacks| callbacks);
+        desc.io = io.as_ref().map_or(ptr::null(), |callbacks| callbacks);
+        if let Some(user) = &services.log {
+            desc.log = Some(log);
+            desc.log_user = user as *const Log as *mut c_void;
+            desc.log_level = options.log_level;
+        }
         let raw = create(|out, error| unsafe { ffi::junto_runtime_create(&desc, out, error) })?;
         Ok(Runtime { raw, services })
     }

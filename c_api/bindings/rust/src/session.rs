@@ -36,7 +36,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn of(status: ffi::junto_status) -> Outcome {
+    pub(crate) fn of(status: ffi::junto_status) -> Outcome {
         match status {
             ffi::JUNTO_YIELDED => Outcome::Yielded,
             ffi::JUNTO_CANCELLED => Outcome::Cancelled,
@@ -84,7 +84,7 @@ impl Canceller {
 
 /// One conversation: keys and values, sampler, pending text.
 pub struct Session {
-    raw: *mut ffi::junto_session,
+    pub(crate) raw: *mut ffi::junto_session,
     handle: Arc<Handle>,
 }
 

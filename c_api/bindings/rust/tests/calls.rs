@@ -1,12 +1,17 @@
 //! What the examples do not call. The models: JUNTO_TEST_MODEL, and JUNTO_TEST_CALLS,
 //! which always calls the same tool.
+use std::collections::HashMap;
 use std::env;
+use std::fs;
+use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use junto::{ffi, Executor, Model, Options, Outcome, Prompt, Runtime, Sampling, Session};
+use junto::{ffi, Batch, Executor, File, Files, Model, Options, Outcome, Prompt, Runtime, Sampling, Session};
 use junto::{SessionOptions, Tag, Tasks};
 
 fn model() -> Model {
@@ -146,4 +151,86 @@ fn failures() {
     let tiny = Options { memory_limit: 1, ..Options::default() };
     let error = Runtime::with(tiny).map(|_| ()).unwrap_err();
     assert_eq!(error.status, ffi::JUNTO_E_MEMORY);
+}
+
+#[test]
+fn batches() {
+    let model = model();
+    let begin = |seed: u64| {
+        let (mut session, _) = conversation(&model);
+        let sampling =
+            Sampling { temperature: 0.8, seed, max_new_tokens: 12, ..Sampling::default() };
+        session.set_sampling(&sampling).unwrap();
+        session
+    };
+    let expected: Vec<String> = (0..3).map(|seed| text_of(&mut begin(seed))).collect();
+    let mut batch = model.batch(2, 0).unwrap();
+    let first = batch.add(begin(0)).ok().unwrap();
+    assert_eq!(batch.step(Duration::from_nanos(1)).unwrap(), Outcome::Yielded);
+    let second = batch.add(begin(1)).ok().unwrap(); // while the first is at its prompt
+    let (error, third) = batch.add(begin(2)).err().unwrap();
+    assert_eq!(error.status, ffi::JUNTO_E_INVALID);
+    let mut said: HashMap<usize, String> = HashMap::new();
+    finish(&mut batch, &mut said);
+    assert!(batch.remove(first).is_some());
+    assert!(batch.remove(first).is_none());
+    let third = batch.add(third).ok().unwrap();
+    finish(&mut batch, &mut said);
+    assert_eq!([&said[&first], &said[&second], &said[&third]], [&expected[0], &expected[1], &expected[2]]);
+}
+
+fn finish(batch: &mut Batch, said: &mut HashMap<usize, String>) {
+    let mut outcome = Outcome::Yielded;
+    while outcome == Outcome::Yielded {
+        outcome = batch.step(Duration::from_millis(10)).unwrap();
+        for (number, session) in batch.sessions() {
+            *said.entry(number).or_default() += &session.read().unwrap();
+        }
+    }
+}
+
+struct OneFile(Arc<Mutex<Vec<String>>>);
+
+impl Files for OneFile {
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.0.lock().unwrap().push(name.to_string());
+        match name {
+            "a model" => Ok(Box::new(OnDisk(fs::File::open(env::var("JUNTO_TEST_CALLS").unwrap())?))),
+            "panic" => panic!("no such file"),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+struct OnDisk(fs::File);
+
+impl File for OnDisk {
+    fn size(&self) -> u64 {
+        self.0.metadata().unwrap().len()
+    }
+    fn read_at(&self, dst: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(dst, offset)
+    }
+}
+
+#[test]
+fn files_and_log() {
+    let (asked, lines) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let heard = lines.clone();
+    let options = Options {
+        files: Some(Box::new(OneFile(asked.clone()))),
+        log: Some(Box::new(move |level, text| heard.lock().unwrap().push((level, text.to_string())))),
+        log_level: ffi::JUNTO_LOG_INFO,
+        ..Options::default()
+    };
+    let runtime = Runtime::with(options).unwrap();
+    let model = runtime.load("a model").unwrap();
+    assert!(model.info().unwrap().layers > 0);
+    for name in ["another", "panic"] {
+        assert_eq!(runtime.load(name).map(|_| ()).unwrap_err().status, ffi::JUNTO_E_IO);
+    }
+    assert_eq!(asked.lock().unwrap()[0], "a model");
+    let lines = lines.lock().unwrap();
+    assert!(!lines.is_empty());
+    assert!(lines.iter().all(|(level, text)| *level == ffi::JUNTO_LOG_INFO && !text.is_empty()));
 }
