@@ -32,7 +32,7 @@ for function in json.load(open(sys.argv[1], encoding="utf-8"))["functions"]:
                                           "" if returns == "void" else "return 0; "))
 END
   "$compiler" -w -g -O0 -shared -fPIC -DJUNTO_SHARED -Wl,-soname,libjunto.so.1 \
-    "$scratch/$1/junto.c" -o "$scratch/$1.so"
+    -ffile-prefix-map="$scratch/$1/=" "$scratch/$1/junto.c" -o "$scratch/$1.so"
 }
 
 # The suppression lets a struct pass whose members stay in number and change in type, so changes of
