@@ -70,6 +70,11 @@ class Batch {
         sessions_({model.services().memory, Tag::kObject}) {
     sessions_.reserve(max_sessions);
   }
+  ~Batch() {
+    if (pass_open_) stages::GiveUp(&pass_);  // its sessions may be gone
+  }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
 
   // E_MISMATCH: another model's; E_INVALID: already here, or the batch is full.
   Status Add(Session* session) {
@@ -83,16 +88,16 @@ class Batch {
     if (sessions_.size() == max_sessions_) {
       return Status::Make(Code::kInvalid, "the batch holds its %u sessions already", max_sessions_);
     }
-    sessions_.push_back({session, false, false, 0});
     ClosePass();
+    sessions_.push_back({session, false, false, 0});
     return Status();
   }
 
   Status Remove(Session* session) {
     for (size_t i = 0; i < sessions_.size(); ++i) {
       if (sessions_[i].session != session) continue;
-      sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
       ClosePass();
+      sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
       return Status();
     }
     return Status::Make(Code::kInvalid, "the session is none of the batch's %zu", sessions_.size());
@@ -164,7 +169,21 @@ class Batch {
   }
 
   // Passes are cheap to begin again: nothing is held until they are complete.
-  void ClosePass() { pass_open_ = false; }
+  void ClosePass() {
+    if (!pass_open_) return;
+    stages::GiveUp(&pass_);
+    EndPass();
+  }
+
+  // A pass without a result: each session that had a part in it and has begun no other counts what
+  // was read.
+  void EndPass() {
+    for (Member& member : sessions_) {
+      const bool current = member.in_pass && member.epoch == member.session->epoch();
+      if (current) member.session->AddExperts(pass_);
+    }
+    pass_open_ = false;
+  }
 
   // Rows of every session that has work. Decoding sessions come first, so that a long prompt never
   // keeps them waiting. DONE when nobody has work, YIELDED when all who have wait to be read,
@@ -215,9 +234,10 @@ class Batch {
     if (status.code() == Code::kYielded || (status.ok() && !deadline->Fits(finish_ns_))) {
       return Code::kYielded;
     }
-    pass_open_ = false;
+    if (!status.ok()) EndPass();
     if (status.code() == Code::kCancelled) return Status();
     JUNTO_TRY(status);
+    pass_open_ = false;
     const Status first = FinishPass(sink);
     finish_ns_ = deadline->Elapsed() - after;
     deadline->progress = true;
@@ -228,8 +248,12 @@ class Batch {
   Status FinishPass(BatchSink* sink) {
     Status first;
     for (Member& member : sessions_) {
-      if (!member.in_pass || member.dropped) continue;
+      if (!member.in_pass) continue;
       Session* session = member.session;
+      if (member.dropped) {
+        session->AddExperts(pass_);
+        continue;
+      }
       const Status finished =
           session->FinishRows(&pass_, pass_ns_, cursor_.joins, sink->Of(session));
       if (finished.failed() && first.ok()) first = finished;

@@ -61,7 +61,11 @@ class Program {
     while (status.ok() && cursor->stage < end) {
       status = RunStage(pass, interrupt, pace, progress, cursor);
     }
-    if (!status.ok()) stages::LetGo(pass);
+    if (status.failed() || status.code() == Code::kCancelled) {
+      stages::GiveUp(pass);
+    } else if (!status.ok()) {
+      stages::LetGo(pass);
+    }
     return status;
   }
 
