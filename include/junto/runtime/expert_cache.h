@@ -253,17 +253,21 @@ class ExpertCache final : public Work {
       slots_[at].state = State::kReading;
       ++(ahead ? reading_ahead_ : reading_wanted_);
     }
-    const Status status = Read(slots_[at].layer, slots_[at].expert, Data(at));
-    const std::lock_guard<std::mutex> lock(mutex_);
     Slot& slot = slots_[at];
+    Status status = Read(slot.layer, slot.expert, Data(at));
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      --(ahead ? reading_ahead_ : reading_wanted_);
+      uncharged_ += layers_[slot.layer].records.stride;
+      // The disk goes on while this one is checked: with what nobody was allowed to read so far.
+      if (readers_ != nullptr && NextToRead() != kNone) readers_->Wake();
+    }
+    if (status.ok()) status = CheckHash(slot.layer, slot.expert, Data(at));
+    const std::lock_guard<std::mutex> lock(mutex_);
     slot.state = status.ok() ? State::kReady : State::kFailed;
     slot.failure = status;
     if (slot.holders == 0) Rest(at);
-    --(ahead ? reading_ahead_ : reading_wanted_);
-    uncharged_ += layers_[slot.layer].records.stride;
     changed_.notify_all();
-    // Those who were called for what was foreseen may have found others being read.
-    if (readers_ != nullptr && NextToRead() != kNone) readers_->Wake();
     return true;
   }
 
@@ -334,10 +338,11 @@ class ExpertCache final : public Work {
 
   Status Read(uint32_t layer, uint32_t expert, uint8_t* to) const {
     const ExpertRecords& records = layers_[layer].records;
-    JUNTO_TRY(
-        file_->ReadAt(weights_ + records.offset + expert * records.stride, to, records.stride));
+    return file_->ReadAt(weights_ + records.offset + expert * records.stride, to, records.stride);
+  }
+  Status CheckHash(uint32_t layer, uint32_t expert, const uint8_t* record) const {
     PlacedHash hash;
-    hash.Add(0, to, records.bytes);
+    hash.Add(0, record, layers_[layer].records.bytes);
     if (hash.value() == hashes_[EntryOf(layer, expert)]) return Status();
     return Status::Make(Code::kFormat,
                         "packed file: expert %u of layer %u is not what was packed: its hash is "
