@@ -1,11 +1,12 @@
 """llama.cpp through its C library: the structures of llama.h, and a program that measures a model.
 
     python3 libllama.py LIBRARIES MODEL.gguf --vocabulary N --threads N --prompt N --new N
-        --repetitions N [--backend NAME]
+        --repetitions N [--backend NAME] [--no-repack]
 
 prints one line of JSON. LIBRARIES is the folder of a prebuilt llama.cpp v0.5.0, whose header the
 structures below follow, or `python` for the module llama_cpp, which brings its own. Settings are
-llama.cpp's own but for the threads and the size of the context.
+llama.cpp's own but for the threads and the size of the context; with --no-repack weights stay where
+the file is mapped.
 """
 
 import argparse
@@ -122,8 +123,9 @@ class Run:
         self.api, self.options = api, options
         api.llama_backend_init()
         start = time.monotonic()
-        model = api.llama_model_load_from_file(options.model.encode(),
-                                               api.llama_model_default_params())
+        params = api.llama_model_default_params()
+        params.use_extra_bufts = not options.no_repack
+        model = api.llama_model_load_from_file(options.model.encode(), params)
         if not model:
             raise SystemExit("".join(log[-20:]) + f"llama.cpp cannot load {options.model}")
         self.load_s = time.monotonic() - start
@@ -165,6 +167,7 @@ def main():
     parser.add_argument("libraries")
     parser.add_argument("model")
     parser.add_argument("--backend")
+    parser.add_argument("--no-repack", action="store_true")
     parser.add_argument("--vocabulary", type=int, required=True)
     for name in ("threads", "prompt", "new", "repetitions"):
         parser.add_argument("--" + name, type=int, required=True)

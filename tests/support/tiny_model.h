@@ -46,7 +46,9 @@ class TinyModel {
     return TinyModel("llama", vocab, 0, width);
   }
   static TinyModel Mixtral(uint32_t vocab = 48) { return TinyModel("llama", vocab, 4, 48); }
-  static TinyModel GptOss(uint32_t vocab = 48) { return TinyModel("gpt-oss", vocab, 4, 48); }
+  static TinyModel GptOss(uint32_t vocab = 48, uint32_t experts = 4) {
+    return TinyModel("gpt-oss", vocab, experts, 48);
+  }
   // Gemma, each layer of its two kinds: dense, with experts, and with inputs to every layer and
   // keys that two layers have from two others.
   static TinyModel Gemma3(uint32_t layers = 2) {

@@ -376,6 +376,12 @@ TEST_CASE("an index that does not tell the truth is refused") {
   CheckRefused(with("metadata\":{\"total_size\":1}", "weight_map\":{}"), Code::kFormat,
                "found 2 times");
   CheckRefused(with("part2", "part9"), Code::kIo, "part9.safetensors");
+  // Files are numbered by name, in whatever order the index comes to them.
+  const std::string norm = "\"model.layers.0.input_layernorm.weight\":\"part1.safetensors\"";
+  Files turned = with(first + "," + norm, norm + "," + first);
+  CheckRefused(turned, Code::kOk, "");
+  turned = with(first + "," + norm, norm + ",\"model.embed_tokens.weight\":\"part1.safetensors\"");
+  CheckRefused(turned, Code::kFormat, "'model.embed_tokens.weight' is in file 0 of 3");
   Files twice = tiny.Shards(2);
   twice["part1.safetensors"] = twice["part0.safetensors"];
   CheckRefused(twice, Code::kFormat, "comes twice");
@@ -472,6 +478,40 @@ TEST_CASE("scales must fit to what they scale") {
                "F8_E5M2");
   CheckRefused(with("U8", {24, 16}, 384, "_scale_inv", {1, 1}, 4), Code::kUnsupported, "dtype U8");
   CheckRefused(with("F32", {0, 16}, 0, "_scale_inv", {1, 1}, 4), Code::kUnsupported, "0 elements");
+}
+
+TEST_CASE(
+    "blocks of which a view would take every second column, or columns as rows, are refused") {
+  SafetensorsWriter writer;
+  writer.Add("e", "F8_E4M3", {128, 256}, std::vector<uint8_t>(128 * 256, 0x38));
+  writer.Add("e_scale_inv", "F32", {1, 2}, std::vector<uint8_t>(8, 0));
+  writer.Add("x_blocks", "U8", {2, 6, 4, 16}, std::vector<uint8_t>(2 * 6 * 4 * 16, 1));
+  writer.Add("x_scales", "U8", {2, 6, 4}, std::vector<uint8_t>(2 * 6 * 4, 127));
+  const std::vector<uint8_t> bytes = writer.Bytes();
+  CountingAllocator allocator;
+  Memory memory(&allocator, 0);
+  {
+    hf::Shards shards(&memory);
+    REQUIRE(
+        shards
+            .Add(New<MemoryFile, File>(&memory, Tag::kObject, bytes.data(), uint64_t{bytes.size()}))
+            .ok());
+    REQUIRE(shards.Finish().ok());
+    hf::RuleBook book(&shards, {}, &memory);
+    for (const char* source : {"e", "x_blocks"}) {
+      for (const hf::View view :
+           {hf::View::kEvenColumns, hf::View::kOddColumns, hf::View::kTranspose}) {
+        if (view == hf::View::kTranspose && source[0] == 'e') continue;  // it leaves a matrix alone
+        const Status status = book.Apply({"t", source, view}, "", "");
+        INFO(source << ": " << status.message());
+        CHECK(status.code() == Code::kUnsupported);
+        CHECK(std::string(status.message()).find("apart") != std::string::npos);
+      }
+      CHECK(book.Apply({"t", source, hf::View::kPlain}, "", "").ok());
+    }
+    CHECK(book.tensors()->size() == 2);
+  }
+  CHECK(allocator.clean());
 }
 
 TEST_CASE("tokenizer.model serves where there is no tokenizer.json") {

@@ -72,6 +72,11 @@ class Batch {
         sessions_({model.services().memory, Tag::kObject}) {
     sessions_.reserve(max_sessions);
   }
+  ~Batch() {
+    if (pass_open_) stages::GiveUp(&pass_);  // its sessions may be gone
+  }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
 
   // E_MISMATCH: another model's; E_INVALID: already here, or the batch is full.
   Status Add(Session* session) {
@@ -85,16 +90,16 @@ class Batch {
     if (sessions_.size() == max_sessions_) {
       return Status::Make(Code::kInvalid, "the batch holds its %u sessions already", max_sessions_);
     }
-    sessions_.push_back({session, false, false, 0});
     ClosePass();
+    sessions_.push_back({session, false, false, 0});
     return Status();
   }
 
   Status Remove(Session* session) {
     for (size_t i = 0; i < sessions_.size(); ++i) {
       if (sessions_[i].session != session) continue;
-      sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
       ClosePass();
+      sessions_.erase(sessions_.begin() + static_cast<std::ptrdiff_t>(i));
       return Status();
     }
     return Status::Make(Code::kInvalid, "the session is none of the batch's %zu", sessions_.size());
@@ -166,7 +171,21 @@ class Batch {
   }
 
   // Passes are cheap to begin again: nothing is held until they are complete.
-  void ClosePass() { pass_open_ = false; }
+  void ClosePass() {
+    if (!pass_open_) return;
+    stages::GiveUp(&pass_);
+    EndPass();
+  }
+
+  // A pass without a result: each session that had a part in it and has begun no other counts what
+  // was read.
+  void EndPass() {
+    for (Member& member : sessions_) {
+      const bool current = member.in_pass && member.epoch == member.session->epoch();
+      if (current) member.session->AddExperts(pass_);
+    }
+    pass_open_ = false;
+  }
 
   // Rows of every session that has work. Decoding sessions come first, so that a long prompt never
   // keeps them waiting. DONE when nobody has work, YIELDED when all who have wait to be read,
@@ -210,34 +229,43 @@ class Batch {
     if (!pass_open_) JUNTO_TRY(OpenPass(sink));
     const Program program = model_->program();
     const uint64_t before = deadline->Elapsed();
-    const Status status =
+    Status status =
         program.Run(&pass_, program.end(), deadline, &pace_, &deadline->progress, &cursor_);
     const uint64_t after = deadline->Elapsed();
     pass_ns_ += after - before;
     if (status.code() == Code::kYielded || (status.ok() && !deadline->Fits(finish_ns_))) {
       return Code::kYielded;
     }
-    pass_open_ = false;
+    if (status.ok()) status = ChooseTokens();
+    if (!status.ok()) EndPass();
     if (status.code() == Code::kCancelled) return Status();
     JUNTO_TRY(status);
+    pass_open_ = false;
     const Status first = FinishPass(sink);
     finish_ns_ = std::max(deadline->Elapsed() - after, finish_ns_ - finish_ns_ / 8);
     deadline->progress = true;
     return first;
   }
 
-  // Every session chooses its token, on all threads, then each is handed its own; the first failure
-  // of a sink.
+  // Every session its own, on all threads.
+  Status ChooseTokens() {
+    return ParallelFor(pass_.engine().executor, static_cast<uint32_t>(sessions_.size()),
+                       [this](uint32_t i, uint32_t) {
+                         const Member& member = sessions_[i];
+                         if (member.in_pass && !member.dropped) member.session->Choose(&pass_);
+                       });
+  }
+
+  // Hands every session what it chose; the first failure of a sink.
   Status FinishPass(BatchSink* sink) {
-    JUNTO_TRY(ParallelFor(pass_.engine().executor, static_cast<uint32_t>(sessions_.size()),
-                          [this](uint32_t i, uint32_t) {
-                            const Member& member = sessions_[i];
-                            if (member.in_pass && !member.dropped) member.session->Choose(&pass_);
-                          }));
     Status first;
     for (Member& member : sessions_) {
-      if (!member.in_pass || member.dropped) continue;
+      if (!member.in_pass) continue;
       Session* session = member.session;
+      if (member.dropped) {
+        session->AddExperts(pass_);
+        continue;
+      }
       const Status finished =
           session->FinishRows(&pass_, pass_ns_, cursor_.joins, sink->Of(session));
       if (finished.failed() && first.ok()) first = finished;

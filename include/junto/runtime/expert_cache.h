@@ -2,7 +2,10 @@
 // holds; one for a model, shared by all of its sessions and batches.
 //
 // A pass holds experts only while it runs, and waits for room only while it holds none: so passes
-// never wait for each other in a circle, and a pass that was interrupted keeps nobody waiting.
+// never wait for each other in a circle. Where they run by turns, in slices that end before their
+// reads do, each would make room of what was just read for the other. So one of them has the turn:
+// what it asked for stays until it was used, though the pass is interrupted. The turn goes to who
+// asked first; a pass that does not come back loses it.
 #ifndef JUNTO_RUNTIME_EXPERT_CACHE_H_
 #define JUNTO_RUNTIME_EXPERT_CACHE_H_
 
@@ -59,6 +62,9 @@ struct ExpertWave {
   uint32_t done = 0;
   uint32_t ready = 0;
   uint32_t held = 0;
+  uint64_t ticket = 0;       // the less, the earlier it asked; 0: it does not ask
+  uint64_t turn_visits = 0;  // of who has the turn, when it last looked
+  uint32_t looks = 0;        // since then
 };
 
 class ExpertCache final : public Work {
@@ -134,11 +140,13 @@ class ExpertCache final : public Work {
   // room. Does not wait.
   void Ask(ExpertWave* wave, ExpertCounters* counters) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    wave->ticket = ++tickets_;
     for (uint32_t i = 0; i < wave->count; ++i) {
       const uint32_t slot = entries_[EntryOf(wave->layer, wave->experts[i])];
       const bool here = slot != kNone && slots_[slot].state == State::kReady;
       ++(here ? counters->hits : counters->misses);
     }
+    Visit(wave);
     HoldMore(wave);
     ForgetForeseen(wave->layer);
     Charge(counters);
@@ -148,13 +156,14 @@ class ExpertCache final : public Work {
   // CANCELLED, or what a read reports: E_IO, E_FORMAT.
   Status Gather(ExpertWave* wave, Interrupt* interrupt, ExpertCounters* counters) {
     std::unique_lock<std::mutex> lock(mutex_);
-    Stall stall(interrupt, &counters->stall_ns);
+    Account account(this, interrupt, counters);
     for (;;) {
+      Visit(wave);
       HoldMore(wave);
+      KeepRoomFor(*wave, wave->held == wave->done);
       JUNTO_TRY(Admit(wave));
-      Charge(counters);
       if (wave->ready > wave->done) return Status();
-      JUNTO_TRY(Wait(&lock, interrupt, &stall));
+      JUNTO_TRY(Wait(&lock, &account));
     }
   }
 
@@ -162,9 +171,11 @@ class ExpertCache final : public Work {
   Status HoldAgain(ExpertWave* wave, Interrupt* interrupt, ExpertCounters* counters) {
     if (wave->held >= wave->ready) return Status();
     std::unique_lock<std::mutex> lock(mutex_);
-    Stall stall(interrupt, &counters->stall_ns);
+    Account account(this, interrupt, counters);
     for (;;) {
+      Visit(wave);
       while (wave->held < wave->ready && HoldOne(*wave, wave->held)) ++wave->held;
+      KeepRoomFor(*wave, wave->held != wave->ready);
       if (wave->held == wave->ready) {
         bool all_here = true;
         for (uint32_t i = wave->done; i < wave->ready; ++i) {
@@ -177,22 +188,42 @@ class ExpertCache final : public Work {
         Drop(wave, wave->done, wave->held);
         wave->held = wave->done;
       }
-      JUNTO_TRY(Wait(&lock, interrupt, &stall));
+      JUNTO_TRY(Wait(&lock, &account));
     }
   }
 
   // The wave's tiles have run; true: there are more experts.
   bool FinishWave(ExpertWave* wave) {
-    if (wave->held > wave->done) Release(wave, std::min(wave->ready, wave->held));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const uint32_t used = std::min(wave->ready, wave->held);
+    for (uint32_t i = wave->done; i < used; ++i) SlotOf(*wave, i).keeper = 0;
+    Drop(wave, wave->done, used);
     wave->done = wave->ready;
     wave->held = std::max(wave->held, wave->done);
-    return wave->done < wave->count;
+    const bool more = wave->done < wave->count;
+    if (!more || next_ != 0) EndTurn(wave);
+    if (more && turn_ != wave->ticket) wave->ticket = ++tickets_;  // behind the others
+    changed_.notify_all();
+    return more;
   }
 
-  // A pass stops running.
+  // A pass stops running for now.
   void LetGo(ExpertWave* wave) {
-    if (wave->held > wave->done) Release(wave, wave->held);
+    if (wave->held == wave->done) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Drop(wave, wave->done, wave->held);
     wave->held = wave->done;
+    changed_.notify_all();
+  }
+
+  // A pass stops for good.
+  void GiveUp(ExpertWave* wave) {
+    LetGo(wave);
+    if (wave->ticket == 0) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    EndTurn(wave);
+    wave->ticket = 0;
+    changed_.notify_all();
   }
 
   // Begins to read experts that some pass will likely want next, where nobody uses the room and as
@@ -203,7 +234,7 @@ class ExpertCache final : public Work {
     for (uint32_t i = 0; i < count; ++i) {
       const uint32_t entry = EntryOf(layer, experts[i]);
       if (entries_[entry] != kNone) continue;
-      if (idle_.first == kNone) return;
+      if (idle_.first == kNone || turn_lacks_) return;
       Assign(idle_.first, layer, experts[i], &ahead_);
     }
   }
@@ -222,23 +253,30 @@ class ExpertCache final : public Work {
       slots_[at].state = State::kReading;
       ++(ahead ? reading_ahead_ : reading_wanted_);
     }
-    const Status status = Read(slots_[at].layer, slots_[at].expert, Data(at));
-    const std::lock_guard<std::mutex> lock(mutex_);
     Slot& slot = slots_[at];
+    Status status = Read(slot.layer, slot.expert, Data(at));
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      --(ahead ? reading_ahead_ : reading_wanted_);
+      uncharged_ += layers_[slot.layer].records.stride;
+      // The disk goes on while this one is checked: with what nobody was allowed to read so far.
+      if (readers_ != nullptr && NextToRead() != kNone) readers_->Wake();
+    }
+    if (status.ok()) status = CheckHash(slot.layer, slot.expert, Data(at));
+    const std::lock_guard<std::mutex> lock(mutex_);
     slot.state = status.ok() ? State::kReady : State::kFailed;
     slot.failure = status;
     if (slot.holders == 0) Rest(at);
-    --(ahead ? reading_ahead_ : reading_wanted_);
-    uncharged_ += layers_[slot.layer].records.stride;
     changed_.notify_all();
-    // Those who were called for what was foreseen may have found others being read.
-    if (readers_ != nullptr && NextToRead() != kNone) readers_->Wake();
     return true;
   }
 
  private:
   static constexpr uint64_t kAlignment = 4096;  // of records
   static constexpr uint32_t kNone = ~uint32_t{0};
+  // How often a pass looks, a quarter of a millisecond or a slice apart, before it takes the turn
+  // from one that did not come meanwhile.
+  static constexpr uint32_t kPatience = 200;
 
   struct Layer {
     ExpertRecords records;
@@ -251,33 +289,43 @@ class ExpertCache final : public Work {
     uint32_t last = kNone;
   };
   // Room for one expert. In at most one list: of those that wait to be read, or of those that
-  // nobody holds, least recently used first.
+  // nobody holds, least recently used first, those that are kept apart.
   struct Slot {
     uint32_t layer = 0;
     uint32_t expert = 0;
     uint32_t holders = 0;
     State state = State::kEmpty;
+    uint64_t keeper = 0;  // ticket of the pass for which it stays as long as that has the turn
     List* list = nullptr;
     uint32_t before = kNone;
     uint32_t after = kNone;
     Status failure;
   };
 
-  // Adds the time from the first wait on.
-  class Stall {
+  // Counts for a pass, however its call ends, what was read and the time from its first wait on.
+  // Within the mutex.
+  class Account {
    public:
-    Stall(Interrupt* interrupt, uint64_t* sum) : interrupt_(interrupt), sum_(sum) {}
-    ~Stall() {
-      if (waits_) *sum_ += interrupt_->Elapsed() - start_;
+    Account(ExpertCache* cache, Interrupt* interrupt, ExpertCounters* counters)
+        : cache_(cache), interrupt_(interrupt), counters_(counters) {}
+    ~Account() {
+      if (waits_) counters_->stall_ns += interrupt_->Elapsed() - start_;
+      cache_->Charge(counters_);
     }
-    void Begin() {
+    // CANCELLED, or YIELDED at the end of the time.
+    Status Look() {
+      if (interrupt_->Cancelled()) return Code::kCancelled;
+      return interrupt_->Expired() ? Status(Code::kYielded) : Status();
+    }
+    void BeginWaiting() {
       if (!waits_) start_ = interrupt_->Elapsed();
       waits_ = true;
     }
 
    private:
+    ExpertCache* cache_;
     Interrupt* interrupt_;
-    uint64_t* sum_;
+    ExpertCounters* counters_;
     uint64_t start_ = 0;
     bool waits_ = false;
   };
@@ -290,10 +338,11 @@ class ExpertCache final : public Work {
 
   Status Read(uint32_t layer, uint32_t expert, uint8_t* to) const {
     const ExpertRecords& records = layers_[layer].records;
-    JUNTO_TRY(
-        file_->ReadAt(weights_ + records.offset + expert * records.stride, to, records.stride));
+    return file_->ReadAt(weights_ + records.offset + expert * records.stride, to, records.stride);
+  }
+  Status CheckHash(uint32_t layer, uint32_t expert, const uint8_t* record) const {
     PlacedHash hash;
-    hash.Add(0, to, records.bytes);
+    hash.Add(0, record, layers_[layer].records.bytes);
     if (hash.value() == hashes_[EntryOf(layer, expert)]) return Status();
     return Status::Make(Code::kFormat,
                         "packed file: expert %u of layer %u is not what was packed: its hash is "
@@ -330,7 +379,7 @@ class ExpertCache final : public Work {
   // What becomes of a slot that nobody holds and that is not to be read.
   void Rest(uint32_t at) {
     Slot& slot = slots_[at];
-    if (slot.state == State::kReady) return Append(&idle_, at);
+    if (slot.state == State::kReady) return Append(Kept(slot) ? &kept_ : &idle_, at);
     entries_[EntryOf(slot.layer, slot.expert)] = kNone;
     slot.state = State::kEmpty;
     Prepend(&idle_, at);
@@ -366,18 +415,57 @@ class ExpertCache final : public Work {
     if (slot.state != State::kEmpty) entries_[EntryOf(slot.layer, slot.expert)] = kNone;
     slot.layer = layer;
     slot.expert = expert;
+    slot.keeper = 0;
     slot.state = State::kQueued;
     entries_[EntryOf(layer, expert)] = at;
     Append(queue, at);
     if (readers_ != nullptr) readers_->Wake();
   }
 
+  // ---- whose turn it is
+
+  bool Kept(const Slot& slot) const { return turn_ != 0 && slot.keeper == turn_; }
+
+  // A pass looks for its experts: it gets the turn that nobody has, or that somebody left.
+  void Visit(ExpertWave* wave) {
+    if (wave->ticket == turn_) {
+      ++turn_visits_;
+      return;
+    }
+    if (wave->turn_visits != turn_visits_) wave->looks = 0;
+    wave->turn_visits = turn_visits_;
+    if (turn_ == 0 || ++wave->looks > kPatience) return GiveTurn(wave->ticket);
+    if (next_ == 0 || wave->ticket < next_) next_ = wave->ticket;
+  }
+  // 0: to nobody.
+  void GiveTurn(uint64_t ticket) {
+    turn_ = ticket;
+    turn_lacks_ = false;
+    ++turn_visits_;
+    if (next_ == ticket) next_ = 0;
+    while (kept_.first != kNone) {
+      const uint32_t at = kept_.first;
+      Remove(at);
+      Append(&idle_, at);
+    }
+  }
+  void EndTurn(const ExpertWave* wave) {
+    if (wave->ticket == turn_) GiveTurn(next_);
+  }
+  // Who has the turn and waits for room is the only one to take some.
+  void KeepRoomFor(const ExpertWave& wave, bool lacks) {
+    if (wave.ticket == turn_) turn_lacks_ = lacks;
+  }
+
+  // ---- holding
+
   // A slot that nobody holds: an idle one, or else one whose reading has not begun.
-  uint32_t FindRoom() const {
+  uint32_t FindRoom(const ExpertWave& wave) const {
+    if (turn_lacks_ && wave.ticket != turn_) return kNone;
     if (idle_.first != kNone) return idle_.first;
     if (ahead_.first != kNone) return ahead_.first;
     uint32_t at = wanted_.first;
-    while (at != kNone && slots_[at].holders != 0) at = slots_[at].after;
+    while (at != kNone && (slots_[at].holders != 0 || Kept(slots_[at]))) at = slots_[at].after;
     return at;
   }
 
@@ -385,14 +473,15 @@ class ExpertCache final : public Work {
   bool HoldOne(const ExpertWave& wave, uint32_t i) {
     const uint32_t entry = EntryOf(wave.layer, wave.experts[i]);
     if (entries_[entry] == kNone) {
-      const uint32_t room = FindRoom();
+      const uint32_t room = FindRoom(wave);
       if (room == kNone) return false;
       Assign(room, wave.layer, wave.experts[i], &wanted_);
     }
     const uint32_t at = entries_[entry];
     Slot& slot = slots_[at];
+    if (wave.ticket == turn_) slot.keeper = turn_;
     if (++slot.holders > 1) return true;
-    if (slot.list == &idle_) Remove(at);
+    if (slot.list == &idle_ || slot.list == &kept_) Remove(at);
     if (slot.list == &ahead_) {
       Remove(at);
       Append(&wanted_, at);
@@ -430,29 +519,20 @@ class ExpertCache final : public Work {
       if (slot.state == State::kReady || slot.state == State::kFailed) Rest(at);
     }
   }
-  void Release(ExpertWave* wave, uint32_t end) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    Drop(wave, wave->done, end);
-    changed_.notify_all();
-  }
 
   // Until something changes, or for so short that a wish to stop is seen in time.
-  Status Wait(std::unique_lock<std::mutex>* lock, Interrupt* interrupt, Stall* stall) {
+  Status Wait(std::unique_lock<std::mutex>* lock, Account* account) {
     constexpr std::chrono::microseconds kLook(250);
-    stall->Begin();
+    account->BeginWaiting();
     if (readers_ == nullptr) {
       lock->unlock();
       const bool did = DoSome();
       lock->lock();
-      if (did) return Look(interrupt);
+      if (did) return account->Look();
     }
-    JUNTO_TRY(Look(interrupt));
+    JUNTO_TRY(account->Look());
     changed_.wait_for(*lock, kLook);
     return Status();
-  }
-  static Status Look(Interrupt* interrupt) {
-    if (interrupt->Cancelled()) return Code::kCancelled;
-    return interrupt->Expired() ? Status(Code::kYielded) : Status();
   }
 
   Memory* memory_;
@@ -473,6 +553,12 @@ class ExpertCache final : public Work {
   List idle_;
   List wanted_;
   List ahead_;
+  List kept_;
+  uint64_t tickets_ = 0;      // given out
+  uint64_t turn_ = 0;         // the ticket of the pass that has the turn; 0: none has
+  uint64_t next_ = 0;         // the earliest of others that looked; 0: none did
+  uint64_t turn_visits_ = 0;  // changes whenever the pass that has the turn looks
+  bool turn_lacks_ = false;   // it waits for room
   uint32_t reading_wanted_ = 0;
   uint32_t reading_ahead_ = 0;
   uint64_t uncharged_ = 0;         // bytes read that no pass has counted yet

@@ -90,7 +90,11 @@ class Program {
       cursor->stage = again ? cursor->stage - kWaveStages + 1 : cursor->stage + 1;
       cursor->piece = 0;
     }
-    if (!status.ok()) stages::LetGo(pass);
+    if (status.failed() || status.code() == Code::kCancelled) {
+      stages::GiveUp(pass);
+    } else if (!status.ok()) {
+      stages::LetGo(pass);
+    }
     return status;
   }
 

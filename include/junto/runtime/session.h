@@ -133,6 +133,7 @@ class Session {
       : model_(&model), clock_(clock), spec_(spec) {}
   ~Session() {
     if (memory_ == nullptr) return;
+    GiveUpPass();
     sequence_.Release();
     if (memory_->Leave(seat_)) Destroy(memory_);
   }
@@ -235,7 +236,10 @@ class Session {
     GiveUpPass();
     Deadline deadline(clock_, kNoBudget, &cancel_);
     Status status;
-    while (status.ok() && sequence_.waiting()) status = EvaluateChunk(&deadline, sink);
+    while (status.ok() && sequence_.waiting()) {
+      status = EvaluateChunk(&deadline, sink);
+      AddExperts(pass_);
+    }
     usage_.prefill_ns += deadline.Elapsed();
     if (status.code() == Code::kCancelled) {
       CancelNow();
@@ -282,6 +286,9 @@ class Session {
     return Status();
   }
 
+  // What a pass that ends had of experts, also where it failed: what was read was read.
+  void AddExperts(const Pass& pass) { usage_.experts.Add(pass.counters); }
+
   // Chooses the next token from the result of the pass that AddRows prepared, before FinishRows
   // takes it. Sessions of one pass may do so at the same time.
   void Choose(Pass* pass) {
@@ -292,7 +299,7 @@ class Session {
     const bool decoding = generation_.new_tokens() != 0;
     (decoding ? usage_.decode_ns : usage_.prefill_ns) += elapsed_ns;
     (decoding ? usage_.decode_joins : usage_.prefill_joins) += joins;
-    usage_.experts.Add(pass->counters);
+    AddExperts(*pass);
     sequence_.Hold(pass_rows_);
     pass_rows_ = 0;
     if (!wants_logits_) return Status();
@@ -404,6 +411,10 @@ class Session {
   }
 
   void GiveUpPass() {
+    if (pass_open_) {
+      AddExperts(pass_);
+      stages::GiveUp(&pass_);
+    }
     pass_open_ = false;
     ++epoch_;
   }
@@ -431,9 +442,11 @@ class Session {
     pass_ns_ += after - before;
     if (status.ok() && !deadline->Fits(wants_logits_ ? finish_ns_ : 0)) status = Code::kYielded;
     if (status.code() == Code::kYielded) return status;
+    if (!status.ok()) {
+      GiveUpPass();
+      return status;
+    }
     pass_open_ = false;
-    if (!status.ok()) usage_.experts.Add(pass_.counters);  // what was read was read
-    JUNTO_TRY(status);
     Choose(&pass_);
     status = FinishRows(&pass_, pass_ns_, cursor_.joins, sink);
     finish_ns_ = std::max(deadline->Elapsed() - after, finish_ns_ - finish_ns_ / 8);
@@ -461,7 +474,6 @@ class Session {
     }
     sequence_.Hold(rows);
     usage_.prefill_joins += cursor.joins;
-    usage_.experts.Add(pass_.counters);
     return Status();
   }
 

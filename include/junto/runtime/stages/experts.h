@@ -97,10 +97,14 @@ inline bool LeaveWave(Pass* pass, uint32_t layer) {
   ExpertCache* const cache = CacheOf(*pass, layer);
   return cache != nullptr && cache->FinishWave(&pass->slots.wave);
 }
-// A pass that stops running, in whatever stage.
+// A pass that stops running, in whatever stage: for now, or for good.
 inline void LetGo(Pass* pass) {
   ExpertWave& wave = pass->slots.wave;
   if (ExpertCache* const cache = CacheOf(*pass, wave.layer)) cache->LetGo(&wave);
+}
+inline void GiveUp(Pass* pass) {
+  ExpertWave& wave = pass->slots.wave;
+  if (ExpertCache* const cache = CacheOf(*pass, wave.layer)) cache->GiveUp(&wave);
 }
 
 }  // namespace stages
