@@ -42,17 +42,14 @@ struct Model {
 
 class Context {
  public:
-  Context(const Model& model, uint32_t tokens, uint32_t rounds) : vocab_(model.info.vocab) {
+  Context(const Model& model, uint32_t tokens, uint32_t rounds)
+      : model_(model.model.get()), vocab_(model.info.vocab), tokens_(tokens) {
     junto_error error = cli::NewError();
     junto_session_desc desc = cli::Struct(junto_session_desc_init);
     desc.context_tokens = tokens + (rounds + 1) * (kAnswer + 1);
     junto_session* session = nullptr;
-    cli::Check(junto_session_create(model.model.get(), &desc, &session, &error), error);
+    cli::Check(junto_session_create(model_, &desc, &session, &error), error);
     session_.reset(session);
-    junto_prompt* prompt = nullptr;
-    cli::Check(junto_prompt_create(model.model.get(), &prompt, &error), error);
-    prompt_.reset(prompt);
-    for (uint32_t i = 0; i < tokens; ++i) Add(Random());
   }
 
   // Computes the context, or takes it from the file and says so.
@@ -64,17 +61,25 @@ class Context {
       cli::Check(junto_session_restore(session_.get(), bytes.data(), bytes.size(), &error), error);
       return true;
     }
+    std::mt19937 random(1);
+    std::vector<junto_token> tokens(tokens_);
+    for (junto_token& token : tokens) token = static_cast<junto_token>(random() % vocab_);
+    junto_prompt* new_prompt = nullptr;
+    cli::Check(junto_prompt_create(model_, &new_prompt, &error), error);
+    const cli::Prompt prompt(new_prompt);
+    cli::Check(junto_prompt_add_tokens(new_prompt, tokens.data(), tokens.size(), &error), error);
+    cli::Check(junto_session_prefill(session_.get(), new_prompt, &error), error);
     Generate(1);
     if (!snapshot.empty()) Save(snapshot);
     return false;
   }
 
-  // Milliseconds for each token of an answer.
+  // Milliseconds for each token of an answer, which goes on from the last one.
   double Answer() {
-    Add(Random());
+    junto_error error = cli::NewError();
+    cli::Check(junto_session_rewind(session_.get(), Usage().position + 1, &error), error);
     Generate(kAnswer);
-    junto_usage usage = cli::Struct(junto_usage_init);
-    cli::Check(junto_session_get_usage(session_.get(), &usage));
+    const junto_usage usage = Usage();
     if (usage.prompt_tokens != usage.cached_tokens + 1 || usage.new_tokens != kAnswer) {
       throw cli::Failure("an answer that did not go on where the last one ended");
     }
@@ -82,18 +87,10 @@ class Context {
   }
 
  private:
-  junto_token Random() { return static_cast<junto_token>(random_() % vocab_); }
-
-  void Add(junto_token token) {
-    junto_error error = cli::NewError();
-    cli::Check(junto_prompt_add_tokens(prompt_.get(), &token, 1, &error), error);
-  }
-
-  static junto_status JUNTO_CALL Take(void* user, const junto_chunk* chunk) {
-    for (size_t i = 0; i < chunk->token_count; ++i) {
-      static_cast<Context*>(user)->Add(chunk->tokens[i]);
-    }
-    return JUNTO_OK;
+  junto_usage Usage() const {
+    junto_usage usage = cli::Struct(junto_usage_init);
+    cli::Check(junto_session_get_usage(session_.get(), &usage));
+    return usage;
   }
 
   void Generate(uint32_t tokens) {
@@ -101,8 +98,8 @@ class Context {
     junto_sampling sampling = cli::Struct(junto_sampling_init);
     sampling.max_new_tokens = tokens;
     cli::Check(junto_session_set_sampling(session_.get(), &sampling, &error), error);
-    cli::Check(junto_session_prefill(session_.get(), prompt_.get(), &error), error);
-    cli::Check(junto_session_generate(session_.get(), Take, this, &error), error);
+    const auto ignore = [](void*, const junto_chunk*) { return JUNTO_OK; };
+    cli::Check(junto_session_generate(session_.get(), ignore, nullptr, &error), error);
   }
 
   void Save(const std::string& path) {
@@ -114,10 +111,10 @@ class Context {
     std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(size));
   }
 
+  junto_model* model_;
   uint32_t vocab_;
-  std::mt19937 random_{1};
+  uint32_t tokens_;
   cli::Session session_;
-  cli::Prompt prompt_;
 };
 
 double Print(uint32_t tokens, std::vector<double> values) {
