@@ -516,6 +516,15 @@ TEST_CASE("files of other exporters say the same") {
                                      }),
                       model.pairs.end());
     CHECK(AnswerOf(model) == expected);
+    // The rope's base is not that of other families, and a scale of 0 is none.
+    TinyModel spelled = TinyModel::QwenChat().Set(p + "rope.freq_base", 1e7f);
+    TinyModel silent = spelled;
+    spelled.Set(p + "expert_weights_scale", 0.0f);
+    silent.pairs.erase(std::find_if(
+        silent.pairs.begin(), silent.pairs.end(),
+        [&](const TinyModel::Pair& pair) { return pair.key == p + "rope.freq_base"; }));
+    CHECK(AnswerOf(silent) == AnswerOf(spelled));
+    CHECK_FALSE(AnswerOf(silent) == expected);
   }
 }
 
