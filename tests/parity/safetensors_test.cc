@@ -116,7 +116,8 @@ TEST_CASE("the type of the output gate changes nothing") {
   Host host(2);
   const fs::path copy = fs::temp_directory_path() / "junto_output_gate_type";
   fs::create_directories(copy);
-  fs::copy(DirectoryOf("qwen35"), copy, fs::copy_options::overwrite_existing);
+  fs::copy(DirectoryOf("qwen35"), copy,
+           fs::copy_options::recursive | fs::copy_options::overwrite_existing);
   std::ifstream in(copy / "config.json");
   std::string config{std::istreambuf_iterator<char>(in), {}};
   config.insert(config.find('{') + 1, "\"output_gate_type\": \"swish\",");
@@ -124,8 +125,8 @@ TEST_CASE("the type of the output gate changes nothing") {
   const auto model = host.Load(DirectoryOf("qwen35"), {});
   const auto changed = host.Load(copy.string(), {});
   const std::vector<int32_t> tokens = {1, 5, 9, 2, 7, 30, 31, 32, 33, 34};
-  CHECK(SameBits(test::LogitsOf(&host, *model, tokens, 64),
-                 test::LogitsOf(&host, *changed, tokens, 64)));
+  CHECK(test::SameBits(test::LogitsOf(&host, *model, tokens, 64),
+                       test::LogitsOf(&host, *changed, tokens, 64)));
   fs::remove_all(copy);
 }
 
