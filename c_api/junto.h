@@ -394,8 +394,10 @@ typedef struct junto_session_desc {
   junto_dtype kv_dtype;
   uint32_t reserved; /* 0 */
   /* Models with recurrent layers (Qwen3.5, Qwen3-Next) cannot cut their state back, only return to
-   * a checkpoint. One is taken of every prompt, where its last turn begins, as many as fit so many
-   * bytes, 8 at most, under KV. 0 = 512 MiB; fewer than one takes: none. Others ignore it. */
+   * a checkpoint. One is taken of every prompt, where its last turn begins, and one where its first
+   * user's turn does; as many are kept as fit so many bytes, 8 at most, under KV: the latest, then
+   * that of the first user's turn, then others, the later before the earlier. 0 = 512 MiB; fewer
+   * than one takes: none. Other models ignore it. */
   uint64_t checkpoint_bytes;
   /* Forks that may live beside the session at the same time, at most 4096, and how many tokens each
    * may hold beside what it shares with the others; 0 = context_tokens. Their room is part of the

@@ -181,6 +181,16 @@ void AddChunk(CLI::App* command, SessionOptions* options) {
       ->option_text("N");
 }
 
+void AddCheckpoints(CLI::App* command, SessionOptions* options) {
+  command
+      ->add_option("--checkpoint-bytes", options->checkpoint_bytes,
+                   "for states of recurrent layers to return to, as 1GiB; 512MiB if not given, 1 "
+                   "for none")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(AtLeast(1))
+      ->option_text("BYTES");
+}
+
 void AddSampling(CLI::App* command, junto_sampling* sampling) {
   const auto add = [command](const char* name, auto* value, const char* text) {
     command->add_option(name, *value, text)->group("Sampling")->check(AtLeast(0))->option_text("X");
@@ -237,6 +247,7 @@ void AddRun(CLI::App* app, RunOptions* options, int* status) {
   AddContext(command, &options->session);
   AddChunk(command, &options->session);
   AddKv(command, &options->session);
+  AddCheckpoints(command, &options->session);
   AddCompute(command, &options->model);
   AddExpertBudget(command, &options->model);
   AddSampling(command, &options->sampling);
@@ -285,6 +296,7 @@ void AddBench(CLI::App* app, BenchOptions* options, int* status) {
   command->add_flag("--json", options->json, "one JSON object instead of a table");
   AddChunk(command, &options->session);
   AddKv(command, &options->session);
+  AddCheckpoints(command, &options->session);
   AddCompute(command, &options->model);
   AddExpertBudget(command, &options->model);
   command->callback([=] { *status = Bench(*options); });
@@ -301,6 +313,7 @@ void AddInspect(CLI::App* app, InspectOptions* options, int* status) {
   AddContext(command, &options->session);
   AddChunk(command, &options->session);
   AddKv(command, &options->session);
+  AddCheckpoints(command, &options->session);
   command->callback([=] { *status = Inspect(*options); });
 }
 

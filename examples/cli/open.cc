@@ -62,6 +62,7 @@ junto_session_desc SessionDesc(const SessionOptions& options) {
   desc.context_tokens = options.context;
   desc.prefill_chunk = options.chunk;
   desc.kv_dtype = options.kv;
+  desc.checkpoint_bytes = options.checkpoint_bytes;
   return desc;
 }
 

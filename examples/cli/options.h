@@ -26,8 +26,9 @@ struct ModelOptions {
 };
 
 struct SessionOptions {
-  uint32_t context = 0;  // tokens; 0 = the library's choice
-  uint32_t chunk = 0;    // tokens per pass; 0 = the library's choice
+  uint32_t context = 0;           // tokens; 0 = the library's choice
+  uint32_t chunk = 0;             // tokens per pass; 0 = the library's choice
+  uint64_t checkpoint_bytes = 0;  // of recurrent layers; 0 = the library's choice
   junto_dtype kv = JUNTO_F16;
 };
 

@@ -1,6 +1,7 @@
 // Models with delta-nets through the C ABI: their state goes back to checkpoints only, and what a
 // session says never shows how it got there.
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
@@ -189,6 +190,159 @@ TEST_CASE("checkpoints take what they are given, the earliest giving way") {
   }
 }
 
+// Writes tools into the system's turn, as Qwen's own does.
+constexpr const char* kToolTemplate =
+    "{% set begins = messages[0].role == 'system' %}"
+    "{% if tools or begins %}{{ '<|im_start|>system\n' }}"
+    "{% if begins %}{{ messages[0].content }}{% endif %}"
+    "{% for tool in tools or [] %}{{ '\n' }}{{ tool | tojson }}{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endif %}"
+    "{% for message in messages %}{% if not (loop.first and begins) %}"
+    "{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+constexpr const char* kTools = R"([{"type": "function", "function": {"name": "find"}}])";
+
+struct Conversations : Chat {
+  Conversations()
+      : Chat(TinyModel::QwenChat().Set("tokenizer.chat_template", kToolTemplate).Bytes()) {}
+
+  PromptHandle Ask(const Turns& turns, bool tools) {
+    PromptHandle prompt = CreatePrompt(model);
+    Error err;
+    if (tools) {
+      REQUIRE_OK(junto_prompt_set_tools(prompt.get(), kTools, std::strlen(kTools), &err));
+    }
+    for (const auto& turn : turns) AddTurn(prompt, turn.first, turn.second);
+    return prompt;
+  }
+  // Tokens before the first user's turn.
+  uint64_t Opening(const PromptHandle& prompt) {
+    Error err;
+    std::string text(4096, 0);
+    size_t size = 0;
+    REQUIRE_OK(junto_prompt_render(prompt.get(), &text[0], text.size(), &size, &err));
+    const size_t end = text.substr(0, size).find("<|im_start|>user");
+    REQUIRE(end != std::string::npos);
+    return Tokenize(model, text.substr(0, end), JUNTO_TOKENIZE_PARSE_SPECIAL).size();
+  }
+  // Answers as a fresh session would, after computing all but `cached` tokens. Returns where the
+  // prompt's last turn begins.
+  uint64_t Expect(const SessionHandle& session, const PromptHandle& prompt, uint64_t cached) {
+    Prefill(session, prompt);
+    const junto_usage usage = UsageOf(session);
+    CHECK(usage.cached_tokens == cached);
+    CHECK(Generate(session) == Fresh(prompt));
+    return usage.prompt_tokens - HeaderTokens();
+  }
+};
+
+TEST_CASE("another conversation computes only what follows the system's turn and tools") {
+  Conversations chat;
+  for (const bool tools : {false, true}) {
+    for (const bool system : {false, true}) {
+      INFO("system " << system << ", tools " << tools);
+      Turns one;
+      if (system) one.emplace_back("system", "Be brief, and kind.");
+      Turns other = one;
+      one.emplace_back("user", "Where is the zebra?");
+      other.emplace_back("user", "Who are you?");
+      const SessionHandle session = chat.Begin(5);
+      const uint64_t opening = chat.Opening(chat.Ask(one, tools));
+      CHECK((opening == 0) == (!system && !tools));
+      uint64_t last = 0;
+      const Turns first = one;
+      for (int turn = 0; turn < 3; ++turn) {
+        last = chat.Expect(session, chat.Ask(one, tools), last);
+        one.emplace_back("assistant", "There!");
+        one.emplace_back("user", "Where?");
+      }
+      last = chat.Expect(session, chat.Ask(other, tools), opening);
+      other.emplace_back("assistant", "A model.");
+      other.emplace_back("user", "Are you?");
+      chat.Expect(session, chat.Ask(other, tools), last);
+      last = chat.Expect(session, chat.Ask(first, tools), opening);
+      chat.Expect(session, chat.Ask(one, tools), last);
+      Turns unlike = {{"system", "Be brief, and rude."}};
+      unlike.emplace_back("user", "Who are you?");
+      chat.Expect(session, chat.Ask(unlike, tools), 0);
+    }
+  }
+}
+
+TEST_CASE("the system's checkpoint gives way last but one") {
+  Conversations chat;
+  const uint64_t state = chat.StateBytes();
+  Turns turns = {{"system", "Be brief."}, {"user", "One"}};
+  std::vector<Turns> prompts;
+  for (int i = 0; i < 4; ++i) {
+    prompts.push_back(turns);
+    turns.emplace_back("assistant", "a");
+    turns.emplace_back("user", "b");
+  }
+  const Turns other = {{"system", "Be brief."}, {"user", "Who are you?"}};
+  const uint64_t opening = chat.Opening(chat.Ask(other, false));
+  for (const uint64_t room : {0u, 1u, 2u, 3u}) {
+    INFO(room << " checkpoints");
+    const auto begin = [&](uint64_t some) { return chat.Begin(16, some == 0 ? 1 : some * state); };
+    SessionHandle session = begin(room);
+    uint64_t last = 0;
+    uint64_t before = 0;
+    for (const Turns& some : prompts) {
+      before = last;
+      last = chat.Expect(session, chat.Ask(some, false), room == 0 ? 0 : last);
+    }
+    // As a snapshot, with the same room and with less, and as it is.
+    Error err;
+    size_t size = 0;
+    REQUIRE_OK(junto_session_snapshot(session.get(), nullptr, 0, &size, &err));
+    std::vector<uint8_t> saved(size);
+    REQUIRE_OK(junto_session_snapshot(session.get(), saved.data(), size, &size, &err));
+    for (uint64_t less = 0; less <= room; ++less) {
+      INFO("restored with " << less);
+      const SessionHandle restored = begin(less);
+      const auto restore = [&] {
+        REQUIRE_OK(junto_session_restore(restored.get(), saved.data(), saved.size(), &err));
+      };
+      restore();
+      chat.Expect(restored, chat.Ask(prompts[3], false), less >= 1 ? last : 0);
+      restore();
+      const uint64_t earlier = less >= 3 ? before : less >= 2 ? opening : 0;
+      chat.Expect(restored, chat.Ask(prompts[2], false), earlier);
+      restore();
+      chat.Expect(restored, chat.Ask(other, false), less >= 2 ? opening : 0);
+    }
+    chat.Expect(session, chat.Ask(prompts[3], false), room >= 1 ? last : 0);
+    chat.Expect(session, chat.Ask(other, false), room >= 2 ? opening : 0);
+  }
+}
+
+TEST_CASE("forks begin other conversations behind the system's turn") {
+  Conversations chat;
+  const Turns one = {{"system", "Be brief."}, {"user", "Where is the zebra?"}};
+  const Turns other = {{"system", "Be brief."}, {"user", "Who are you?"}};
+  junto_session_desc desc = SessionDesc(kContext, 16);
+  desc.max_forks = 2;
+  const SessionHandle session = CreateSession(chat.model, desc);
+  SetSampling(session, 1.0f, 3, kNewTokens);
+  const uint64_t last = chat.Expect(session, chat.Ask(one, true), 0);
+  const uint64_t opening = chat.Opening(chat.Ask(one, true));
+  Error err;
+  junto_session* forked = nullptr;
+  REQUIRE_OK(junto_session_fork(session.get(), &forked, &err));
+  const SessionHandle fork(forked);
+  chat.Expect(fork, chat.Ask(other, true), opening);
+  chat.Expect(session, chat.Ask(one, true), last);
+  chat.Expect(fork, chat.Ask(one, true), opening);
+
+  // Back to where the system's turn was not whole yet, and on from there.
+  REQUIRE_OK(junto_session_rewind(session.get(), opening - 1, &err));
+  CHECK(UsageOf(session).cached_tokens == 0);
+  Generate(session);
+  chat.Expect(session, chat.Ask(other, true), (opening - 2) / 16 * 16);  // before its last pass
+  chat.Expect(session, chat.Ask(one, true), opening);
+}
+
 TEST_CASE("a pass that is given up leaves the state as it was") {
   Chat chat;
   const PromptHandle prompt = chat.PromptOf({{"user", "Where is the zebra, and where the café?"}});
@@ -362,6 +516,15 @@ TEST_CASE("files of other exporters say the same") {
                                      }),
                       model.pairs.end());
     CHECK(AnswerOf(model) == expected);
+    // The rope's base is not that of other families, and a scale of 0 is none.
+    TinyModel spelled = TinyModel::QwenChat().Set(p + "rope.freq_base", 1e7f);
+    TinyModel silent = spelled;
+    spelled.Set(p + "expert_weights_scale", 0.0f);
+    silent.pairs.erase(std::find_if(
+        silent.pairs.begin(), silent.pairs.end(),
+        [&](const TinyModel::Pair& pair) { return pair.key == p + "rope.freq_base"; }));
+    CHECK(AnswerOf(silent) == AnswerOf(spelled));
+    CHECK_FALSE(AnswerOf(silent) == expected);
   }
 }
 

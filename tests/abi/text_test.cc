@@ -245,6 +245,31 @@ TEST_CASE("a template may be given, with tools, calls and results") {
   REQUIRE_OK(junto_prompt_end_turn(p, &err));
 }
 
+TEST_CASE("a variable that nobody set is left to the template") {
+  Fixture fixture(TinyModel::Chat().Bytes());
+  const std::string source =
+      "{{ messages[0].content }}"
+      "{{ ' default' if enable_thinking is not defined else ' on' if enable_thinking else ' off' "
+      "}}";
+  const auto render = [&](const char* value) {
+    Error err;
+    const PromptHandle prompt = CreatePrompt(fixture.model);
+    REQUIRE_OK(junto_prompt_set_template(prompt.get(), source.data(), source.size(), &err));
+    if (value != nullptr) {
+      REQUIRE_OK(junto_prompt_set_variable(prompt.get(), "enable_thinking", 15, value,
+                                           std::strlen(value), &err));
+    }
+    AddTurn(prompt, "user", "go");
+    char text[100];
+    size_t size = 0;
+    REQUIRE_OK(junto_prompt_render(prompt.get(), text, sizeof(text), &size, &err));
+    return std::string(text, size);
+  };
+  CHECK(render(nullptr) == "go default");
+  CHECK(render("true") == "go on");
+  CHECK(render("false") == "go off");
+}
+
 TEST_CASE("a turn that waits for another is told of when tokens are asked for") {
   Fixture fixture(TinyModel::Chat().Bytes());
   Error err;

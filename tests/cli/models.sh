@@ -58,6 +58,24 @@ for model in llama mixtral gpt_oss gpt_oss_mxfp4 qwen35; do
   done
 done
 
+# Room for states to return to is planned, where there are any; the answer does not depend on it.
+file=$data/qwen35.gguf
+kept() { sed -n 's/.*keys, values  *//p' "$scratch/out"; }
+for bytes in 1 100KiB 1GiB; do
+  call 0 inspect "$file" --checkpoint-bytes $bytes
+  kept
+done > "$scratch/plans"
+[ "$(sort -u "$scratch/plans" | wc -l)" -eq 3 ] || wrong "three plans expected: $(cat "$scratch/plans")"
+call 0 inspect "$file" --checkpoint-bytes 512MiB
+kept > "$scratch/some"
+call 0 inspect "$file"
+kept > "$scratch/whole"
+same "$scratch/some" "$scratch/whole"
+call 0 bench "$file" -p 16 -n 4 -t 1 -r 1 --checkpoint-bytes 1
+said out "of the ceiling of"
+call 1 inspect "$file" --checkpoint-bytes 1 --key no.such.key
+said err "'no.such.key'"
+
 # A directory of Hugging Face is the model of its GGUF file.
 for model in llama mixtral gpt_oss; do
   call 0 logits "$data/$model.gguf" --tokens $tokens --out "$scratch/whole" -q

@@ -44,6 +44,10 @@ call 2 run model.gguf --tools absent.json
 said err "absent.json"
 call 2 run model.gguf --memory-limit much
 said err "much"
+call 2 run model.gguf --checkpoint-bytes many
+said err "many"
+call 2 bench model.gguf --checkpoint-bytes 0
+said err "'0' found"
 call 2 logits model.gguf --out logits.f32
 said err "--tokens is required"
 call 2 logits model.gguf --out logits.f32 --tokens 1,two

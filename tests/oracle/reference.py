@@ -40,6 +40,7 @@ class Model:
         self.yarn_truncate = yarn_truncate
         self.half_split = self.arch != "llama"
         self.frequencies, self.rope_gain = self.rope_frequencies()
+        self.round_angles = lambda angles: angles  # a mistake would round them
         self.mixers = qwen35.Mixers(self) if self.arch.startswith("qwen3") else None
         self.router_gaps = []  # k-th minus (k+1)-th router logit of each layer and token
         self.clamped = 0  # gated units that met the SwiGLU limit
@@ -88,6 +89,7 @@ class Model:
     def rope(self, x):
         """Rotates [tokens, heads, head_dim] by position."""
         angle = np.arange(x.shape[0])[:, None, None] * self.frequencies
+        angle = self.round_angles(angle)
         cos, sin = np.cos(angle) * self.rope_gain, np.sin(angle) * self.rope_gain
         dims = 2 * len(self.frequencies)
         if self.half_split:

@@ -329,6 +329,43 @@ TEST_CASE("a session's tokens are the same alone, sliced in time, and in a batch
   }
 }
 
+// Rows that the matrix of `counted_rows` rows was multiplied with, by the kernels of `counting`.
+const KernelTable* counted_kernels = nullptr;
+uint32_t counted_rows = 0;
+std::atomic<uint64_t> counted_products{0};
+
+TEST_CASE("a prompt computes logits of its last token alone") {
+  KernelTable counting = *SupportedKernels()[0];
+  counted_kernels = SupportedKernels()[0];
+  counting.matmul = [](const MatmulArgs& args) {
+    if (args.weights.rows == counted_rows) {
+      counted_products += uint64_t{args.count} * args.panel_count;
+    }
+    counted_kernels->matmul(args);
+  };
+  for (const char* name : {"llama", "qwen35", "qwen35moe"}) {
+    INFO(name);
+    Host host(2, &counting);
+    const Golden golden = {name, true, false};
+    const Reference reference = ReadReference(&host, golden);
+    const auto model = host.Load(PathOf(golden), OptionsOf(golden, true));
+    counted_rows = model->spec().vocab;
+    for (const size_t tokens : {1, 40, 130}) {
+      Owned<Session> session;
+      RequireOk(
+          Session::Create(*model, &host.clock, test::SpecOf(160, 16, KvType::kF16), &session));
+      Prompt prompt(model.get());
+      RequireOk(prompt.AddTokens({reference.tokens.data(), tokens}));
+      RequireOk(session->Prefill(prompt));
+      session->generation().max_new_tokens = 3;
+      counted_products = 0;
+      Tokens said;
+      REQUIRE(session->Step(kNoBudget, &said).code() == Code::kDone);
+      CHECK(counted_products == 3 * PanelCount(counted_rows));  // the rows of three tokens
+    }
+  }
+}
+
 TEST_CASE("a context that changes its end keeps what it shares and gives the same bits") {
   for (const Golden& golden : kGoldens) {
     INFO(golden.name);

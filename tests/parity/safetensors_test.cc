@@ -2,6 +2,9 @@
 // the GGUF files of the same models: tensor by tensor, and what they compute.
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -105,6 +108,26 @@ TEST_CASE("logits of a directory equal HF transformers, and the bits of its GGUF
     const auto model = host.Load(DirectoryOf(name) + ".gguf", options);
     CHECK(test::SameBits(logits, test::LogitsOf(&host, *model, tokens, 64)));
   }
+}
+
+// Published files say "swish" of it, but mean the delta-nets: attention's gate is a sigmoid.
+TEST_CASE("the type of the output gate changes nothing") {
+  namespace fs = std::filesystem;
+  Host host(2);
+  const fs::path copy = fs::temp_directory_path() / "junto_output_gate_type";
+  fs::create_directories(copy);
+  fs::copy(DirectoryOf("qwen35"), copy,
+           fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  std::ifstream in(copy / "config.json");
+  std::string config{std::istreambuf_iterator<char>(in), {}};
+  config.insert(config.find('{') + 1, "\"output_gate_type\": \"swish\",");
+  std::ofstream(copy / "config.json") << config;
+  const auto model = host.Load(DirectoryOf("qwen35"), {});
+  const auto changed = host.Load(copy.string(), {});
+  const std::vector<int32_t> tokens = {1, 5, 9, 2, 7, 30, 31, 32, 33, 34};
+  CHECK(test::SameBits(test::LogitsOf(&host, *model, tokens, 64),
+                       test::LogitsOf(&host, *changed, tokens, 64)));
+  fs::remove_all(copy);
 }
 
 TEST_CASE("FP8 with scales gives what HF computes with the dequantised weights") {

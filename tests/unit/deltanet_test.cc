@@ -155,6 +155,25 @@ TEST_CASE("delta_gates and sigmoid_gate against double, and to the bit") {
   }
 }
 
+TEST_CASE("gates of any size are numbers: nothing is forgotten, or all of it") {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  constexpr float kBeyond = std::numeric_limits<float>::infinity();
+  for (const float size : {30.0f, 1e4f, kMost, kBeyond}) {
+    OnEveryTarget([&](const KernelTable& kernels) {
+      INFO(size);
+      float decay[] = {size, -size};
+      float rate[] = {size, -size};
+      kernels.delta_gates(-4.0f, 0.5f, 2, decay, rate);
+      CHECK(decay[0] <= 1e-30f);
+      CHECK(decay[0] >= 0.0f);
+      CHECK(std::fabs(decay[1] - 1.0f) < 1e-6f);
+      CHECK(std::fabs(rate[0] - 1.0f) < 1e-6f);
+      CHECK(rate[1] >= 0.0f);
+      CHECK(rate[1] < 1e-12f);
+    });
+  }
+}
+
 // ---- the delta rule
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

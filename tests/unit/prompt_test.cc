@@ -175,6 +175,43 @@ TEST_CASE("plain text in pieces equals the text at once") {
   }
 }
 
+TEST_CASE("an opening is what comes before the first user's turn") {
+  for (const char* chat_template : {kHarmonyTemplate, kChatMlTemplate}) {
+    INFO(chat_template);
+    const bool harmony = chat_template == kHarmonyTemplate;
+    const Fixture fixture(chat_template, false);
+    const int32_t turn = fixture.model->markup().turn_token();
+    Prompt prompt(fixture.model.get());
+    AddTurn(&prompt, "system", "Be brief.");
+    AddTurn(&prompt, "developer", "Be kind.");
+    CHECK(prompt.opening() == 0);  // nobody knows yet where it ends
+    AddTurn(&prompt, "user", "a <|start|> of a turn");
+    const Ids first = TokensOf(prompt);
+    // Harmony has a turn of its own before what system and developer say.
+    size_t turns = harmony ? 4 : 3;
+    size_t expected = 0;
+    while (first[expected] != turn || --turns != 0) ++expected;
+    CHECK(prompt.opening() == expected);
+    AddTurn(&prompt, "assistant", "b");
+    AddTurn(&prompt, "user", "c");
+    CHECK(prompt.opening() == expected);
+    REQUIRE(prompt.AddText("plain").ok());
+    CHECK(prompt.opening() == expected);
+
+    Prompt plain(fixture.model.get());
+    REQUIRE(AddTokens(&plain, Ids{5, 6}).ok());
+    REQUIRE(plain.AddText("~").ok());
+    const size_t before = TokensOf(plain).size();
+    AddTurn(&plain, "user", "a");
+    if (!harmony) CHECK(plain.opening() == before);
+
+    Prompt answered(fixture.model.get());
+    AddTurn(&answered, "assistant", "b");
+    AddTurn(&answered, "user", "a");
+    CHECK(answered.opening() == 0);
+  }
+}
+
 TEST_CASE("BOS comes first and once") {
   const Fixture fixture;
   const int32_t bos = fixture.model->tokenizer().bos();

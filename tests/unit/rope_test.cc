@@ -189,6 +189,24 @@ TEST_CASE("interleaved sections follow the rule of Qwen3.5") {
   }
 }
 
+TEST_CASE("angles are as good at the end of a long context as at its beginning") {
+  RopeSpec spec;
+  spec.base = 1e7;
+  spec.dims = 64;
+  const auto frequencies = Frequencies(spec);
+  float cosine[32];
+  float sine[32];
+  for (const uint64_t position : {1u, 4095u, 32768u, 262143u}) {
+    RopeAngles(spec, frequencies.data(), 1.0f, position, cosine, sine);
+    for (int j = 0; j < 32; ++j) {
+      INFO("pair " << j << " at " << position);
+      const double angle = static_cast<double>(position) * std::pow(1e7, -j / 32.0);
+      CHECK(std::fabs(cosine[j] - std::cos(angle)) < 1e-7);
+      CHECK(std::fabs(sine[j] - std::sin(angle)) < 1e-7);
+    }
+  }
+}
+
 TEST_CASE("bad rope numbers are refused") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const float factors[] = {1.0f, 0.0f};

@@ -2,6 +2,7 @@
 // share memory with each other or with a checkpoint.
 #include "junto/runtime/state_cache.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 #include <random>
@@ -116,8 +117,14 @@ TEST_CASE("any walk through a chat finds the states it should, unharmed") {
     StateCache& cache = made.cache;
     std::mt19937 random(room);
     uint64_t now = 0;
+    uint64_t pinned = 0;
     std::vector<uint64_t> kept;  // ascending
     for (int i = 0; i < 3000; ++i) {
+      if (random() % 20 == 0) {
+        pinned =
+            kept.empty() || random() % 3 == 0 ? random() % (now + 9) : kept[random() % kept.size()];
+        cache.Pin(pinned);
+      }
       if (random() % 4 != 0) {
         const uint64_t next = now + 1 + random() % 9;
         const bool keep = random() % 3 == 0;
@@ -127,7 +134,13 @@ TEST_CASE("any walk through a chat finds the states it should, unharmed") {
         if (*to < 0.0f) continue;
         cache.Advance(next, keep);
         if (keep && now != 0 && (kept.empty() || kept.back() != now)) kept.push_back(now);
-        if (kept.size() > room) kept.erase(kept.begin());
+        if (kept.size() > room) {
+          // The earliest goes, but the pinned one only if the latest alone is beside it.
+          const bool spared = kept.front() == pinned && kept.size() > 2;
+          const auto found = std::find(kept.begin(), kept.end(), pinned);
+          const bool goes = kept.size() == 2 && found != kept.end();
+          kept.erase(goes ? found : kept.begin() + (spared ? 1 : 0));
+        }
         now = next;
       } else {
         const uint64_t limit = random() % 3 == 0 ? now : random() % (now + 3);

@@ -33,10 +33,16 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kHeadSweep = kVirtualLanes;  // heads that share one pass over the blocks
-// Accumulators in flight: enough to hide the latency of fma, and as many as there are registers
-// for.
-constexpr size_t kTileSums = HWY_TARGET <= HWY_AVX3 ? 16 : 8;
-constexpr size_t kTileHeads = kTileSums / 2;  // heads that share the load of a vector
+constexpr size_t kRegisters = HWY_TARGET <= HWY_AVX3 ? 32 : 16;
+constexpr size_t kTileHeads = HWY_TARGET <= HWY_AVX3 ? 8 : 6;  // that share the load of a vector
+
+// Vectors that so many heads take at a time: a power of two, so that the sums, the vectors and a
+// weight are all in registers.
+constexpr size_t TileVectors(size_t heads) {
+  size_t vectors = 1;
+  while (2 * vectors * (heads + (heads > 1 ? 1 : 0)) < kRegisters - 1) vectors *= 2;
+  return HWY_MIN(vectors, kKvBlock / kWideLanes);
+}
 
 // sum[h][v] = sum over rows, ascending, of weights[h][row] * matrix[row][v-th vector].
 template <KvType kType, size_t kHeads, size_t kVectors, class D>
@@ -96,7 +102,7 @@ struct RowMixer {
   }
 
   void Mix(size_t begin, size_t end) const {
-    constexpr size_t kVectors = HWY_MIN(kTileSums / kHeads, kKvBlock / kWideLanes);
+    constexpr size_t kVectors = TileVectors(kHeads);
     begin = Steps<kVectors>(WideTag(), begin, end);
     begin = Steps<1>(WideTag(), begin, end);
     Steps<1>(SingleTag(), begin, end);
@@ -159,7 +165,7 @@ HWY_INLINE void WeighKeys(float softcap, const VisibleBlock& block, float* score
 template <size_t kHeads, class F>
 HWY_INLINE void ForHeads(size_t heads, const F& f, size_t h = 0) {
   for (; h + kHeads <= heads; h += kHeads) f(std::integral_constant<size_t, kHeads>(), h);
-  if constexpr (kHeads > 1) ForHeads<(kHeads > 4 ? kHeads / 2 : kHeads - 1)>(heads, f, h);
+  if constexpr (kHeads > 1) ForHeads<(kHeads > 4 ? kHeads - 2 : kHeads - 1)>(heads, f, h);
 }
 
 template <KvType kType>

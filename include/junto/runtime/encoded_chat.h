@@ -54,10 +54,12 @@ class EncodedChat {
 
   const SegmentList& text() const { return text_; }
   Span<const int32_t> tokens() const { return tokens_; }
-  // Where the last piece begins.
-  size_t last_text() const { return pieces_.size() < 2 ? 0 : pieces_[pieces_.size() - 2].text_end; }
-  size_t last_token() const {
-    return pieces_.size() < 2 ? 0 : pieces_[pieces_.size() - 2].token_end;
+  // Bytes and tokens before the last `count` pieces.
+  size_t TextBefore(size_t count) const {
+    return pieces_.size() <= count ? 0 : pieces_[pieces_.size() - count - 1].text_end;
+  }
+  size_t TokensBefore(size_t count) const {
+    return pieces_.size() <= count ? 0 : pieces_[pieces_.size() - count - 1].token_end;
   }
   bool empty() const { return tokens_.empty(); }
   void Clear() {

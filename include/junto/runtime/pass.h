@@ -64,14 +64,22 @@ struct RowPart {
   }
 };
 
+// From one row of blocks to the next, in blocks, each of which is a cache line. It is odd, so that
+// the rows that share a reading of the weights spread over the sets of the nearest cache: with the
+// 160 of a width of 5120 they would meet in two of its 64.
+constexpr uint32_t BlockStride(uint32_t columns) {
+  return columns < kBlockColumns ? 0 : columns / kBlockColumns | 1;
+}
+
 // Rows of activations in the two forms that matrices take; each matrix reads one of them.
 struct Activations {
   float* floats = nullptr;            // [rows][columns]
-  ActivationBlock* blocks = nullptr;  // [rows][columns / 32]
+  ActivationBlock* blocks = nullptr;  // [rows][block_stride()]
   uint32_t columns = 0;
 
+  uint32_t block_stride() const { return BlockStride(columns); }
   float* row(uint64_t i) const { return floats + i * columns; }
-  ActivationBlock* block_row(uint64_t i) const { return blocks + i * (columns / kBlockColumns); }
+  ActivationBlock* block_row(uint64_t i) const { return blocks + i * block_stride(); }
 };
 
 // Which rows each expert works on: slot s is the work of one expert on one row. Slots are ordered
@@ -153,7 +161,8 @@ class Pass {
     key = TakeActivations(rows, widths.key, false, arena);
     value = TakeActivations(rows, widths.value, false, arena);
     attended = TakeActivations(rows, widths.attended, true, arena);
-    gated = TakeActivations(rows, widths.gated, true, arena);
+    gated = TakeActivations(rows, widths.gated, false, arena);
+    gated.blocks = arena->Take<ActivationBlock>(uint64_t{rows} * widths.gated_blocks);
     beside_gated = TakeActivations(rows, widths.beside, true, arena);
     expert_out = TakeActivations(uint64_t{rows} * widths.experts_used, width, false, arena);
     router_logits = TakeActivations(rows, widths.experts, false, arena);
@@ -176,8 +185,7 @@ class Pass {
     sine_ = arena->Take<float>(uint64_t{rows} * engine.spec->ropes.size() * angle_stride_);
     head_rows_ = arena->Take<uint32_t>(logit_rows);
     head_input.columns = width;
-    head_input.blocks =
-        arena->Take<ActivationBlock>(2 * uint64_t{logit_rows} * (width / kBlockColumns));
+    head_input.blocks = arena->Take<ActivationBlock>(2 * uint64_t{logit_rows} * BlockStride(width));
     logits_ = arena->Take<float>(uint64_t{logit_rows} * engine.spec->vocab);
     scratch_stride_ = RoundUp<uint64_t>(widths.scratch, 16);
     scratch_ = arena->Take<float>(scratch_stride_ * engine.executor->worker_count());
@@ -273,7 +281,9 @@ class Pass {
         }
         experts = std::max(experts, network.router.experts);
         experts_used = std::max(experts_used, network.router.experts_used);
-        gated = std::max(gated, std::max(network.router.experts_used, 1u) * network.width);
+        const uint32_t slots = std::max(network.router.experts_used, 1u);  // of a row
+        gated = std::max(gated, slots * network.width);
+        gated_blocks = std::max(gated_blocks, slots * BlockStride(network.width));
         beside = std::max(beside, layer.beside.width);
         if (layer.beside_norm != nullptr) beside_normed = width;
         if (layer.beside_gate.weight != nullptr) beside_weights = 1;
@@ -289,7 +299,7 @@ class Pass {
         rope_pairs = std::max(rope_pairs, rope.dims / 2);
       }
     }
-    uint32_t query = 0, key = 0, value = 0, attended = 0, gated = 0;
+    uint32_t query = 0, key = 0, value = 0, attended = 0, gated = 0, gated_blocks = 0;
     uint32_t beside = 0, beside_normed = 0, beside_weights = 0, route_normed = 0, inputs = 0;
     uint32_t experts = 1, experts_used = 1, rope_pairs = 0;
     uint64_t scratch = 0;  // floats per worker
@@ -299,7 +309,7 @@ class Pass {
     Activations taken;
     taken.columns = columns;
     taken.floats = arena->Take<float>(rows * columns);
-    if (blocks) taken.blocks = arena->Take<ActivationBlock>(rows * (columns / kBlockColumns));
+    if (blocks) taken.blocks = arena->Take<ActivationBlock>(rows * taken.block_stride());
     return taken;
   }
 

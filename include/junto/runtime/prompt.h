@@ -2,6 +2,7 @@
 #ifndef JUNTO_RUNTIME_PROMPT_H_
 #define JUNTO_RUNTIME_PROMPT_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -130,6 +131,7 @@ class Prompt {
     pushed.Keep();
     pending_ = status;
     open_ = false;
+    if (status.ok() && OnlyAsked()) opening_ = settled_.size() + chat_.TokensBefore(2);
     return Status();
   }
 
@@ -206,6 +208,10 @@ class Prompt {
   // The control token that begins turns; -1 where there is none.
   int32_t turn_token() const { return markup().turn_token(); }
 
+  // Tokens before the first user's turn, as they were when it ended: the system's turn with tools,
+  // which other conversations may have, too.
+  size_t opening() const { return opening_; }
+
  private:
   // The message of the open turn, at the end of the conversation unless nobody keeps it there.
   class PushedMessage {
@@ -242,6 +248,15 @@ class Prompt {
 
   const ChatMarkup& markup() const { return own_markup_ ? *own_markup_ : model_->markup(); }
   size_t turns() const { return conversation_.messages.size(); }
+  // Whether the last turn is a user's and those before it say how to behave. What asks for the
+  // answer is a turn of its own behind it then.
+  bool OnlyAsked() const {
+    const auto& messages = conversation_.messages;
+    return messages.back().role == ChatRole::kUser &&
+           std::all_of(messages.begin(), messages.end() - 1, [](const ChatMessage& message) {
+             return message.role == ChatRole::kSystem || message.role == ChatRole::kDeveloper;
+           });
+  }
   String Copy(std::string_view text) const {
     return String(text, ContainerAllocator<char>(memory_, Tag::kObject));
   }
@@ -294,9 +309,9 @@ class Prompt {
     const SegmentList& text = chat.text();
     frozen->turns = true;
     frozen->said.append(text.text());
-    frozen->text.assign(text.text().substr(0, chat.last_text()));
-    frozen->tokens.assign(chat.tokens().begin(), chat.tokens().begin() + chat.last_token());
-    frozen->tail = text.Part(chat.last_text(), text.text().size());
+    frozen->text.assign(text.text().substr(0, chat.TextBefore(1)));
+    frozen->tokens.assign(chat.tokens().begin(), chat.tokens().begin() + chat.TokensBefore(1));
+    frozen->tail = text.Part(chat.TextBefore(1), text.text().size());
     return Status();
   }
   // Makes room for so much more first, so that running out of memory changes nothing.
@@ -337,6 +352,8 @@ class Prompt {
   EncodedChat chat_;  // the rest of it; empty behind plain text
   SegmentList tail_;  // plain text
   Vector<int32_t> tail_tokens_;
+
+  size_t opening_ = 0;
 };
 
 }  // namespace junto

@@ -19,7 +19,8 @@ namespace junto {
 //
 // A model with delta-nets goes back to checkpoints only. One is kept of every prompt, where its
 // last turn begins: the next prompt of a chat may change what follows that turn's header, and often
-// does, as reasoning is left out of past answers. A prompt without turns keeps one before its last
+// does, as reasoning is left out of past answers. Another is kept where a prompt's opening ends,
+// which the next conversation may begin with, too. A prompt without turns keeps one before its last
 // pass.
 class Sequence {
  public:
@@ -44,8 +45,9 @@ class Sequence {
   // Replaces the context by the concatenation of `parts`, which fits the capacity and is not empty.
   // What it shares with the tokens held is kept, all but its last token, whose logits are wanted
   // anew, and with delta-nets what follows a checkpoint. `turn` is the token that begins turns, or
-  // -1. Returns how many tokens are kept.
-  uint32_t Assign(Span<const Span<const int32_t>> parts, int32_t turn) {
+  // -1; the opening is what comes before the turn after `opening` tokens, if one begins there.
+  // Returns how many tokens are kept.
+  uint32_t Assign(Span<const Span<const int32_t>> parts, int32_t turn, size_t opening) {
     uint32_t size = 0;
     uint32_t shared = 0;
     last_turn_ = 0;
@@ -57,6 +59,8 @@ class Sequence {
       }
     }
     size_ = prompt_size_ = size;
+    const bool opens = opening < last_turn_ && tokens_[opening] == turn;
+    opening_ = opens ? static_cast<uint32_t>(opening) : 0;
     Keep(std::min(shared, size - 1));
     return held_;
   }
@@ -68,6 +72,7 @@ class Sequence {
     for (uint32_t i = 0; i < size; ++i) {
       if (tokens_[i] == turn) last_turn_ = i;
     }
+    if (opening_ >= last_turn_) opening_ = 0;
     Keep(size == 0 ? 0 : std::min(held_, size - 1));
     return held_;
   }
@@ -85,6 +90,7 @@ class Sequence {
     held_ = parent.held_;
     prompt_size_ = parent.prompt_size_;
     last_turn_ = parent.last_turn_;
+    opening_ = parent.opening_;
     kv_.ShareFrom(parent.kv_, held_);
     states_.ShareFrom(parent.states_);
   }
@@ -96,9 +102,7 @@ class Sequence {
   // many. E_MEMORY, with nothing changed, when forks hold the pages for them.
   Status AddRows(Pass* pass, uint32_t* count) {
     const uint32_t free = pass->row_capacity() - pass->row_count();
-    const bool stops = states_.present() && held_ < last_turn_;
-    const uint32_t end = stops ? last_turn_ : size_;
-    const uint32_t rows = std::min({end - held_, chunk_, free});
+    const uint32_t rows = std::min({NextStop() - held_, chunk_, free});
     JUNTO_TRY(kv_.Prepare(held_, uint64_t{held_} + rows));
     states_.Prepare();
     for (uint32_t i = 0; i < rows; ++i) {
@@ -111,7 +115,7 @@ class Sequence {
   // Says that a pass over `count` rows of AddRows is complete.
   void Hold(uint32_t count) {
     if (count == 0) return;
-    const bool keep = last_turn_ != 0 ? held_ == last_turn_
+    const bool keep = last_turn_ != 0 ? held_ == last_turn_ || held_ == opening_
                                       : held_ < prompt_size_ && held_ + count >= prompt_size_;
     held_ += count;
     states_.Advance(held_, keep);
@@ -119,7 +123,9 @@ class Sequence {
 
   // Writes tokens, keys, values and states.
   void Save(SnapshotWriter* to) const {
-    for (const uint32_t number : {size_, held_, prompt_size_, last_turn_}) to->Put(number);
+    for (const uint32_t number : {size_, held_, prompt_size_, last_turn_, opening_}) {
+      to->Put(number);
+    }
     to->Bytes(tokens_, size_ * sizeof(int32_t));
     kv_.Save(held_, to);
     states_.Save(to);
@@ -129,11 +135,13 @@ class Sequence {
   // nothing changed, when forks hold the pages for it.
   Status Load(uint32_t vocab, bool apply, SnapshotReader* from) {
     Sequence read;
-    for (uint32_t* number : {&read.size_, &read.held_, &read.prompt_size_, &read.last_turn_}) {
+    for (uint32_t* number :
+         {&read.size_, &read.held_, &read.prompt_size_, &read.last_turn_, &read.opening_}) {
       from->Get(number);
     }
     from->Require(read.size_ <= capacity_ && read.held_ <= read.size_ &&
-                  read.prompt_size_ <= read.size_ && read.last_turn_ <= read.size_);
+                  read.prompt_size_ <= read.size_ && read.last_turn_ <= read.size_ &&
+                  read.opening_ <= read.last_turn_);
     const uint8_t* const tokens = from->Bytes(uint64_t{read.size_} * sizeof(int32_t));
     for (uint32_t i = 0; i < read.size_ && from->ok(); ++i) {
       int32_t token;
@@ -142,20 +150,29 @@ class Sequence {
     }
     if (!from->ok()) return Status();
     JUNTO_TRY(kv_.Load(read.held_, apply, from));
-    states_.Load(read.held_, apply, from);
+    states_.Load(read.held_, read.opening_, apply, from);
     if (!apply) return Status();
     if (read.size_ != 0) std::memcpy(tokens_, tokens, read.size_ * sizeof(int32_t));
     size_ = read.size_;
     held_ = read.held_;
     prompt_size_ = read.prompt_size_;
     last_turn_ = read.last_turn_;
+    opening_ = read.opening_;
     return Status();
   }
 
  private:
+  // Where the next pass ends at the latest: a state is kept only between passes.
+  uint32_t NextStop() const {
+    if (!states_.keeps()) return size_;
+    if (held_ < opening_) return opening_;
+    return held_ < last_turn_ ? last_turn_ : size_;
+  }
+
   // Keeps at most the first `position` tokens' keys, values and states: what is still there.
   void Keep(uint32_t position) {
     held_ = static_cast<uint32_t>(states_.Rewind(position));
+    states_.Pin(opening_);
     if (!kv_.CanRewind(held_)) held_ = 0;
     if (held_ == 0) states_.Clear();
     kv_.Cut(held_);
@@ -168,6 +185,7 @@ class Sequence {
   uint32_t held_ = 0;
   uint32_t prompt_size_ = 0;
   uint32_t last_turn_ = 0;  // where the prompt's last turn begins; 0: it has no turns
+  uint32_t opening_ = 0;    // where its first user's turn does; 0: nothing comes before that
   KvCache kv_;
   StateCache states_;
 };

@@ -158,7 +158,7 @@ class Session {
     GiveUpPass();
     usage_ = Usage();
     usage_.prompt_tokens = size;
-    usage_.cached_tokens = sequence_.Assign({parts.part, 3}, prompt.turn_token());
+    usage_.cached_tokens = sequence_.Assign({parts.part, 3}, prompt.turn_token(), prompt.opening());
     generation_.SetTextParameters(prompt.text_parameters());
     generation_.Start(sequence_.tokens());
     return Status();

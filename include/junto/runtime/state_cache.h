@@ -99,8 +99,12 @@ class StateCache {
   // The pool outlives the cache. Takes nothing yet.
   void Use(StatePool* pool) { pool_ = pool; }
 
-  // Whether the model has delta-nets at all.
+  // Whether the model has delta-nets at all, and whether there is room for checkpoints.
   bool present() const { return pool_ != nullptr && pool_->slots() != 0; }
+  bool keeps() const { return present() && pool_->slots() > 2; }
+
+  // The checkpoint after so many tokens, more than 0, gives way after all others but the latest.
+  void Pin(uint64_t position) { pinned_ = position; }
 
   // A layer's state before the rows of a pass, nullptr at the beginning of the sequence, where all
   // of it is 0; and where the state after them goes, once Prepare was called.
@@ -109,19 +113,10 @@ class StateCache {
   }
   float* after(uint32_t layer) const { return next_ + pool_->offset(layer); }
 
-  // Makes sure that there is a state to write to; without a free one the earliest checkpoint gives
-  // way.
+  // Makes sure that there is a state to write to.
   void Prepare() {
     if (!present() || next_ != nullptr) return;
-    uint32_t held = 0;
-    uint32_t earliest = kNone;
-    for (uint32_t i = 0; i < pool_->slots(); ++i) {
-      if (slots_[i].data == nullptr) continue;
-      ++held;
-      if (i == current_) continue;
-      if (earliest == kNone || slots_[i].position < slots_[earliest].position) earliest = i;
-    }
-    if (held == pool_->slots()) Forget(earliest);
+    MakeRoom();
     next_ = pool_->Take();
   }
 
@@ -133,8 +128,7 @@ class StateCache {
       slots_[current_].kept = slots_[current_].kept || keep;
       if (!slots_[current_].kept) Forget(current_);
     }
-    current_ = 0;
-    while (slots_[current_].data != nullptr) ++current_;
+    current_ = FreeSlot();
     slots_[current_] = {next_, position, false};
     next_ = nullptr;
     Prepare();
@@ -176,6 +170,7 @@ class StateCache {
       if (slots_[i].data != nullptr) pool_->Share(slots_[i].data);
     }
     current_ = parent.current_;
+    pinned_ = parent.pinned_;
   }
 
   // Writes the state after all tokens and the checkpoints, the latest first.
@@ -195,11 +190,14 @@ class StateCache {
     }
   }
 
-  // Reads that back, after `held` tokens, in place of what is here, as far as there is room;
-  // without `apply` only checks it.
-  void Load(uint64_t held, bool apply, SnapshotReader* from) {
+  // Reads that back, after `held` tokens and with the checkpoint after `pinned` pinned, in place of
+  // what is here, as far as there is room; without `apply` only checks it.
+  void Load(uint64_t held, uint64_t pinned, bool apply, SnapshotReader* from) {
     if (!present()) return;
-    if (apply) Clear();
+    if (apply) {
+      Clear();
+      Pin(pinned);
+    }
     const auto count = from->Get<uint32_t>();
     from->Require(count <= 1 + StatePool::kMaxCheckpoints + 1 && (count == 0) == (held == 0));
     uint64_t limit = held + 1;
@@ -207,15 +205,18 @@ class StateCache {
       const auto position = from->Get<uint64_t>();
       from->Require(position < limit && position != 0 && (i != 0 || position == held));
       limit = position;
-      const bool kept = apply && i + 1 < pool_->slots();
-      if (kept) slots_[i] = {pool_->Take(), position, i != 0};
+      float* const state = apply ? pool_->Take() : nullptr;
       for (uint32_t layer = 0; layer < pool_->layers(); ++layer) {
         const size_t size = pool_->size(layer) * sizeof(float);
         const uint8_t* const floats = from->Bytes(size);
-        if (kept) std::memcpy(slots_[i].data + pool_->offset(layer), floats, size);
+        if (apply) std::memcpy(state + pool_->offset(layer), floats, size);
       }
+      if (!apply) continue;
+      const uint32_t slot = FreeSlot();
+      slots_[slot] = {state, position, i != 0};
+      if (i == 0) current_ = slot;
+      MakeRoom();
     }
-    if (apply && count != 0) current_ = 0;
   }
 
  private:
@@ -236,6 +237,35 @@ class StateCache {
     bool kept = false;      // as a checkpoint
   };
 
+  // There is one.
+  uint32_t FreeSlot() const {
+    uint32_t i = 0;
+    while (slots_[i].data != nullptr) ++i;
+    return i;
+  }
+
+  // Leaves a slot free. The earliest checkpoint gives way; where only the latest is beside it, also
+  // the pinned one.
+  void MakeRoom() {
+    uint32_t held = 0;
+    uint32_t pinned = kNone;
+    uint32_t earliest = kNone;
+    uint32_t others = 0;  // checkpoints that are not pinned
+    for (uint32_t i = 0; i < pool_->slots(); ++i) {
+      if (slots_[i].data == nullptr) continue;
+      ++held;
+      if (i == current_) continue;
+      if (slots_[i].position == pinned_) {
+        pinned = i;
+        continue;
+      }
+      ++others;
+      if (earliest == kNone || slots_[i].position < slots_[earliest].position) earliest = i;
+    }
+    if (held < pool_->slots()) return;
+    Forget(pinned != kNone && others < 2 ? pinned : earliest);
+  }
+
   void Forget(uint32_t i) {
     pool_->Drop(slots_[i].data);
     slots_[i] = Slot();
@@ -244,6 +274,7 @@ class StateCache {
   StatePool* pool_ = nullptr;
   Slot slots_[2 + StatePool::kMaxCheckpoints];
   uint32_t current_ = kNone;
+  uint64_t pinned_ = 0;
   float* next_ = nullptr;
 };
 

@@ -42,7 +42,7 @@ inline void RunMatrixTile(const Pass& pass, const Matrix& matrix, uint32_t tile,
   args.bias = matrix.bias;
   if (IsQuantised(matrix)) {
     args.x = x.block_row(first_row);
-    args.x_stride = x.columns / kBlockColumns;
+    args.x_stride = x.block_stride();
   } else {
     args.x = x.row(first_row);
     args.x_stride = x.columns;
