@@ -136,6 +136,85 @@ TEST_CASE("many passes on many threads each see what they asked for") {
   }
 }
 
+// Never has time to wait.
+class Hurried final : public Interrupt {
+ public:
+  bool Cancelled() override { return false; }
+  uint64_t Budget() override { return 0; }
+  uint64_t Elapsed() override { return 0; }
+};
+
+// A pass over experts of a layer that is interrupted whenever it would wait.
+class SlicedPass {
+ public:
+  SlicedPass(ExpertCache* cache, uint32_t layer, std::vector<uint32_t> experts)
+      : cache_(cache), experts_(std::move(experts)) {
+    wave_.experts = experts_.data();
+    wave_.count = static_cast<uint32_t>(experts_.size());
+    wave_.layer = layer;
+    cache_->Ask(&wave_, &counters_);
+  }
+  // Is interrupted while or before it uses what it asked for.
+  void Slice() {
+    (void)cache_->Gather(&wave_, &hurried_, &counters_);
+    cache_->LetGo(&wave_);
+    while (cache_->DoSome()) {
+    }
+  }
+  void Finish() {
+    for (bool more = true; more;) {
+      while (!cache_->HoldAgain(&wave_, &hurried_, &counters_).ok()) cache_->LetGo(&wave_);
+      while (!cache_->Gather(&wave_, &hurried_, &counters_).ok()) {
+      }
+      more = cache_->FinishWave(&wave_);
+    }
+  }
+  uint64_t bytes_read() const { return counters_.bytes; }
+
+ private:
+  ExpertCache* cache_;
+  std::vector<uint32_t> experts_;
+  ExpertWave wave_;
+  ExpertCounters counters_;
+  Hurried hurried_;
+};
+
+TEST_CASE("what a pass keeps stays though others use it, too") {
+  Setup setup(1, 8);
+  ExpertCache cache(&setup.memory);
+  setup.records.Open(2, 2, nullptr, &setup.memory, &cache);
+  SlicedPass first(&cache, 0, {0, 1});
+  first.Slice();
+  first.Slice();
+  SlicedPass(&cache, 0, {0}).Finish();
+  SlicedPass other(&cache, 0, {4, 5});
+  other.Slice();
+  const uint64_t read = first.bytes_read();
+  first.Finish();
+  CHECK(first.bytes_read() == read);
+  other.Finish();
+}
+
+TEST_CASE("the turn goes to a pass that waits, not to one that is done") {
+  Setup setup(3, 8);
+  ExpertCache cache(&setup.memory);
+  setup.records.Open(4, 2, nullptr, &setup.memory, &cache);
+  SlicedPass(&cache, 1, {0, 1}).Finish();
+  SlicedPass first(&cache, 0, {0, 1});
+  first.Slice();
+  SlicedPass(&cache, 1, {0, 1}).Finish();  // finds all it wants
+  SlicedPass waits(&cache, 2, {4, 5});
+  waits.Slice();
+  first.Finish();
+  waits.Slice();  // in turn from here on
+  waits.Slice();
+  SlicedPass(&cache, 1, {2, 3}).Finish();
+  SlicedPass(&cache, 1, {4, 5}).Finish();
+  const uint64_t read = waits.bytes_read();
+  waits.Finish();
+  CHECK(waits.bytes_read() == read);
+}
+
 // Experts whose popularity falls as 1 / rank^skew.
 std::vector<double> Popularity(uint32_t experts, double skew) {
   std::vector<double> weights(experts);

@@ -172,6 +172,8 @@ TEST_CASE("filters keep what they say") {
   CHECK(kept(0, 1, 0.26f) == Set{0, 2, 3});
   CHECK(kept(0, 1, 0.51f) == Set{0, 2});
   CHECK(kept(0, 1, 1) == Set{0});
+  CHECK(kept(2, 1, -0.0f) == Set{0, 2});
+  CHECK(kept(2, 0, -0.0f) == Set{0});
   // In order: p counts only what k left, and both may cut.
   CHECK(kept(2, 0.56f, 0) == Set{0});
   CHECK(kept(2, 0.58f, 0) == Set{0, 2});

@@ -83,10 +83,11 @@ TEST_CASE("patterns that take more and more work are given up") {
   Host host;
   const std::string text(40000, 'a');
   std::vector<size_t> ends;
-  for (const char* hostile : {"a(?=[^q]*)",        // one step, but all of the text
-                              "a(?!.*q)",          // the same
-                              "(?:a|a){0,24}b|a",  // many steps, each time
-                              "(?:a*)*b|a"}) {
+  for (const char* hostile :
+       {"a(?=[^q]*)",                            // one step, but all of the text
+        "a(?!.*q)",                              // the same
+        "(?:a|a){0,24}b|a",                      // many steps, each time
+        "(?:a*)*b|a", "(?:a(?=[^z]*))*+b|."}) {  // many, each of all of the text
     const Status status = host.Pieces(host.ByPattern(hostile), text, &ends);
     INFO(hostile);
     CHECK(status.code() == Code::kUnsupported);

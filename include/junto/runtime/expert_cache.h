@@ -64,7 +64,7 @@ struct ExpertWave {
   uint32_t held = 0;
   uint64_t ticket = 0;       // the less, the earlier it asked; 0: it does not ask
   uint64_t turn_visits = 0;  // of who has the turn, when it last looked
-  uint32_t looks = 0;        // since then
+  uint32_t looks = 0;        // in vain, since then
 };
 
 class ExpertCache final : public Work {
@@ -163,7 +163,7 @@ class ExpertCache final : public Work {
       KeepRoomFor(*wave, wave->held == wave->done);
       JUNTO_TRY(Admit(wave));
       if (wave->ready > wave->done) return Status();
-      JUNTO_TRY(Wait(&lock, &account));
+      JUNTO_TRY(Wait(wave, &lock, &account));
     }
   }
 
@@ -188,7 +188,7 @@ class ExpertCache final : public Work {
         Drop(wave, wave->done, wave->held);
         wave->held = wave->done;
       }
-      JUNTO_TRY(Wait(&lock, &account));
+      JUNTO_TRY(Wait(wave, &lock, &account));
     }
   }
 
@@ -196,7 +196,10 @@ class ExpertCache final : public Work {
   bool FinishWave(ExpertWave* wave) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const uint32_t used = std::min(wave->ready, wave->held);
-    for (uint32_t i = wave->done; i < used; ++i) SlotOf(*wave, i).keeper = 0;
+    for (uint32_t i = wave->done; i < used; ++i) {
+      Slot& slot = SlotOf(*wave, i);
+      if (slot.keeper == wave->ticket) slot.keeper = 0;
+    }
     Drop(wave, wave->done, used);
     wave->done = wave->ready;
     wave->held = std::max(wave->held, wave->done);
@@ -274,8 +277,8 @@ class ExpertCache final : public Work {
  private:
   static constexpr uint64_t kAlignment = 4096;  // of records
   static constexpr uint32_t kNone = ~uint32_t{0};
-  // How often a pass looks, a quarter of a millisecond or a slice apart, before it takes the turn
-  // from one that did not come meanwhile.
+  // How often a pass waits, a quarter of a millisecond or the rest of a slice, before it takes the
+  // turn from one that did not come meanwhile.
   static constexpr uint32_t kPatience = 200;
 
   struct Layer {
@@ -434,7 +437,7 @@ class ExpertCache final : public Work {
     }
     if (wave->turn_visits != turn_visits_) wave->looks = 0;
     wave->turn_visits = turn_visits_;
-    if (turn_ == 0 || ++wave->looks > kPatience) return GiveTurn(wave->ticket);
+    if (turn_ == 0 || wave->looks > kPatience) return GiveTurn(wave->ticket);
     if (next_ == 0 || wave->ticket < next_) next_ = wave->ticket;
   }
   // 0: to nobody.
@@ -449,7 +452,9 @@ class ExpertCache final : public Work {
       Append(&idle_, at);
     }
   }
+  // A pass waits no more, or anew.
   void EndTurn(const ExpertWave* wave) {
+    if (wave->ticket == next_) next_ = 0;
     if (wave->ticket == turn_) GiveTurn(next_);
   }
   // Who has the turn and waits for room is the only one to take some.
@@ -521,9 +526,10 @@ class ExpertCache final : public Work {
   }
 
   // Until something changes, or for so short that a wish to stop is seen in time.
-  Status Wait(std::unique_lock<std::mutex>* lock, Account* account) {
+  Status Wait(ExpertWave* wave, std::unique_lock<std::mutex>* lock, Account* account) {
     constexpr std::chrono::microseconds kLook(250);
     account->BeginWaiting();
+    ++wave->looks;
     if (readers_ == nullptr) {
       lock->unlock();
       const bool did = DoSome();

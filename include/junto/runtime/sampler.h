@@ -223,8 +223,9 @@ class Sampler {
     for (const Candidate* c = begin; c != end; ++c) mass[BitsOf(c->share) >> kDropped] += c->share;
     const double surely = limit * (1.0 + 1e-9);  // in whatever order they are added
     uint32_t bucket = kBuckets;
-    for (double sum = 0.0; bucket > 0 && sum < surely;) sum += mass[--bucket];
-    const uint32_t least = std::max(bucket << kDropped, BitsOf(std::min(min_p, 1.0f)));
+    for (double sum = 0.0; bucket > 0 && (sum == 0.0 || sum < surely);) sum += mass[--bucket];
+    const uint32_t least =
+        std::max(bucket << kDropped, BitsOf(std::max(0.0f, std::min(min_p, 1.0f))));
     return std::remove_if(begin, end,
                           [least](const Candidate& c) { return BitsOf(c.share) < least; });
   }

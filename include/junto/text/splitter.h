@@ -77,8 +77,8 @@ class Splitter {
 
  private:
   static constexpr size_t kWindow = 256;   // bytes that a match sees at first,
-  static constexpr uint32_t kSteps = 256;  // and its steps
-  static constexpr uint64_t kWork = 128;   // more of either, for each byte of a text
+  static constexpr uint32_t kSteps = 256;  // and its steps, each of which may look at all of it
+  static constexpr uint64_t kWork = 128;   // kSteps looks at a byte, for each byte of a text
 
   static bool SpellOutWhiteSpace(std::string_view pattern, String* spelled);
   int Match(std::string_view text, size_t at, SplitScratch* scratch) const;
@@ -171,15 +171,14 @@ inline int Splitter::Match(std::string_view text, size_t at, SplitScratch* scrat
     const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (whole ? 0 : PCRE2_PARTIAL_HARD);
     const int result = pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), stop,
                                      at, options, scratch->data_.get(), scratch->context_.get());
-    uint64_t work = 0;
     if (result == PCRE2_ERROR_PARTIAL || (result == PCRE2_ERROR_NOMATCH && !whole)) {
-      work = window *= 4;
+      window *= 4;
     } else if (result == PCRE2_ERROR_MATCHLIMIT && steps < UINT32_MAX / 4) {
-      work = steps *= 4;
+      steps *= 4;
     } else {
       return result;
     }
-    if (!scratch->Spend(work)) return PCRE2_ERROR_MATCHLIMIT;
+    if (!scratch->Spend(steps / kSteps * window)) return PCRE2_ERROR_MATCHLIMIT;
   }
 }
 

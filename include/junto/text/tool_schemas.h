@@ -23,15 +23,17 @@ class ToolSchemas {
     Vector<uint64_t> entries({work_->memory(), Tag::kObject});
     for (const jinja::Value& tool : tools.list->items()) {
       const jinja::Value* function = Member(tool, "function");
+      const jinja::Value* name = function == nullptr ? nullptr : Member(*function, "name");
+      if (name == nullptr) break;  // the workspace has had enough, which its status tells
       const jinja::Value* parameters = Member(*function, "parameters");
       const jinja::Value* properties =
           parameters == nullptr ? nullptr : Member(*parameters, "properties");
       if (properties == nullptr || !properties->is(jinja::Type::kDict)) continue;
-      const Hash name = TextParameters::ToolHash(Member(*function, "name")->view());
+      const Hash hash = TextParameters::ToolHash(name->view());
       for (const jinja::Dict::Entry& property : properties->dict->entries()) {
         const uint32_t kinds = KindsOf(property.value);
         if ((kinds & ~kNull) != kText || entries.size() == TextParameters::kMost) continue;
-        entries.push_back(TextParameters::Entry(name, property.key.view(), (kinds & kNull) != 0));
+        entries.push_back(TextParameters::Entry(hash, property.key.view(), (kinds & kNull) != 0));
       }
     }
     std::sort(entries.begin(), entries.end());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -209,6 +210,10 @@ inline Value SliceOf(Workspace* work, const Value& object, const Value& from, co
   if (object.is(Type::kRange)) {
     const Progression& range = *object.range;
     const Steps steps = ResolveSlice(work, static_cast<int64_t>(range.count), from, to, by);
+    if (std::abs(static_cast<double>(range.step) * static_cast<double>(steps.step)) > 0x1p40) {
+      work->Fail("range: a slice with a step beyond 2^40");
+      return Value();
+    }
     return Value(work->New<Progression>(
         Progression{range.first + steps.first * range.step, range.step * steps.step,
                     static_cast<uint64_t>(steps.count), range.first + steps.last * range.step}));
