@@ -288,6 +288,48 @@ TEST_CASE("roles and variables are checked") {
   CHECK(check("colour", "red") == Code::kInvalid);
 }
 
+// Keys that all begin at the place of "nullable" in a table of keys, so that looking for it takes a
+// step for each.
+std::vector<std::string> CollidingKeys(size_t count) {
+  const auto place = [](const std::string& key) {
+    Hash hash;
+    hash.Add(key.data(), key.size());
+    return hash.value() & 8191;
+  };
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < count; ++i) {
+    std::string key;
+    for (int left = i; left != 0; left /= 36) {
+      key += "0123456789abcdefghijklmnopqrstuvwxyz"[left % 36];
+    }
+    if (place(key) == place("nullable")) keys.push_back(key);
+  }
+  return keys;
+}
+
+TEST_CASE("tools may exhaust the limits at any point") {
+  Fixture fixture;
+  const std::vector<std::string> keys = CollidingKeys(520);
+  const auto schema = [&keys](size_t count) {
+    std::string object;
+    for (size_t i = 0; i < count; ++i) object += (i == 0 ? "{\"" : ",\"") + keys[i] + "\":0";
+    return object + "}";
+  };
+  int exhausted = 0;
+  for (size_t count = 480; count < 505; ++count) {
+    Conversation conversation(&fixture.memory);
+    conversation.tools =
+        fixture.Copy("[{\"name\":\"a\",\"parameters\":{\"properties\":{\"x\":" + schema(505) +
+                     ",\"y\":" + schema(count) + "}}},{\"name\":\"b\"}]");
+    jinja::Workspace work(&fixture.memory, jinja::Limits::For(conversation.tools.size()));
+    jinja::Value values;
+    if (!ConversationValues(&work, conversation, {}).Tools(&values).ok()) continue;
+    ToolSchemas(&work).TextParametersOf(values);
+    exhausted += work.status().ok() ? 0 : 1;
+  }
+  CHECK(exhausted > 0);
+}
+
 TEST_CASE("variables are what JSON says they are, or strings") {
   Fixture fixture(
       "{{ a | tojson }} {{ b | tojson }} {{ c | tojson }} {{ d | tojson }} "

@@ -61,7 +61,7 @@ func (b *Batch) Remove(s *Session) error {
 func (b *Batch) Step(budget time.Duration) (Outcome, error) {
 	defer runtime.KeepAlive(b)
 	status, err := call(func(err *C.junto_error) C.junto_status {
-		return C.junto_batch_step(b.raw, C.uint64_t(budget), nil, nil, err)
+		return C.junto_batch_step(b.raw, nanoseconds(budget), nil, nil, err)
 	})
 	return Outcome(status), err
 }

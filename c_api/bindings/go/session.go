@@ -164,10 +164,18 @@ func (s *Session) Prefill(prompt *Prompt) error {
 	return err
 }
 
+// nanoseconds is a budget as C takes it; what is below nothing is nothing.
+func nanoseconds(budget time.Duration) C.uint64_t {
+	if budget < 0 {
+		return 0
+	}
+	return C.uint64_t(budget)
+}
+
 // Step works for about so long, in the middle of a token if need be. Text waits for Read.
 func (s *Session) Step(budget time.Duration) (Outcome, error) {
 	return s.call(func(err *C.junto_error) C.junto_status {
-		return C.junto_session_step(s.raw, C.uint64_t(budget), nil, nil, err)
+		return C.junto_session_step(s.raw, nanoseconds(budget), nil, nil, err)
 	})
 }
 

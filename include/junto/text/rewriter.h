@@ -44,7 +44,7 @@ class Rewriter {
   Status Fill(const RewriteRules& rules, const Vocabulary& vocabulary, Span<const int32_t> kept);
 
   // Writes what becomes of `text`, with spaces for space marks; `first` says that the whole text
-  // begins with it. Bytes that are not UTF-8 stay. E_INVALID beyond `most` bytes. Throws
+  // begins with it. Bytes that are not UTF-8 stay. E_INVALID from `most` bytes on. Throws
   // OutOfMemory.
   Status Rewrite(std::string_view text, bool first, size_t most, String* out) const;
 
