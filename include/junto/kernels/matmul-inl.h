@@ -84,8 +84,8 @@ HWY_INLINE const T* InputRow(const MatmulArgs& args, uint32_t i) {
 // ---- quantised formats
 
 // What is multiplied at once: a block of weights is decoded once for so many input rows, and a
-// block of activations prepared once for so many vectors of output rows. More would crowd the first
-// level of cache; bench/README.md has the measurements.
+// block of activations prepared once for so many vectors of output rows. Neither half nor twice as
+// many rows were faster: bench/README.md.
 constexpr uint32_t kRowChunk = 32;
 constexpr uint32_t kVectorChunk = 128 / kVectorRows;
 constexpr uint32_t kPrefetchBlocks = 4;  // of each input row, ahead

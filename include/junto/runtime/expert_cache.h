@@ -27,9 +27,9 @@ namespace junto {
 
 // Where a layer's experts lie.
 struct ExpertRecords {
-  uint64_t offset =
-      0;  // of the first, from the beginning of the weights; as strides, a multiple of
-  uint64_t stride = 0;  // kExpertAlignment; from one to the next
+  // Of the first, from the beginning of the weights; as strides, a multiple of kExpertAlignment.
+  uint64_t offset = 0;
+  uint64_t stride = 0;  // from one to the next
   uint64_t bytes = 0;   // of one, without what fills it up to the stride
   uint32_t count = 0;   // 0: the layer has no experts
   uint32_t used = 0;    // by a token
